@@ -1,0 +1,352 @@
+"""The demo: the whole main job on public data, or on a folder of one's own."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from secure_fedsa.agreement import Agreement, parse
+from secure_fedsa.cli.baselines import (
+    Baselines,
+    accuracy,
+    simulate_without_noise,
+    without_any_teacher,
+)
+from secure_fedsa.cli.data_folder import load_folder
+from secure_fedsa.cli.datasets import load_fashion_mnist
+from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
+from secure_fedsa.cli.progress import Progress
+from secure_fedsa.cli.splits import DemoData, demo_split
+from secure_fedsa.engines import run_folder
+from secure_fedsa.engines.in_process import Outcome
+from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.engines.site import PrivateData, load_identity
+from secure_fedsa.engines.student import (
+    ARCHITECTURE_FILE,
+    ENCODER_FILE,
+    HEAD_FILE,
+    NETWORK_FILE,
+    StudentTask,
+    StudentWorkshop,
+)
+from secure_fedsa.entropy import NoiseSource
+from secure_fedsa.errors import StorageError, UsageError
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, LedgerSegment, Release, Roster
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.report.html import report_html
+from secure_fedsa.report.model_card import model_card
+from secure_fedsa.report.summary import RunFacts, summary_json
+from secure_fedsa.roles.noisy_release import ENCODING_THREADS, saliency_scale
+from secure_fedsa.wire import canonical
+from secure_fedsa.wire.agreement_signatures import sign
+
+_OPTIONS_FILE = "options.json"
+
+
+@dataclass(slots=True)
+class DemoResult:
+    """What the demo leaves.
+
+    Attributes:
+        out: The run folder.
+        summary: What summary.json says.
+        simulation: Where simulation.json is.
+    """
+
+    out: Path
+    summary: dict[str, Any]
+    simulation: Path
+
+
+class Demo:
+    """One demo in one place on disk.
+
+    Args:
+        out: The run folder. State folders lie beside it, in ``<out>-state``.
+        options: The flags.
+        progress: Where progress goes.
+        noise: Source of noise; None for the system's.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        options: DemoOptions,
+        progress: Progress,
+        *,
+        noise: NoiseSource | None = None,
+    ) -> None:
+        self.out = out
+        self.states = out.with_name(out.name + "-state")
+        self.options = options
+        self.progress = progress
+        self.noise = noise
+
+    def run(self) -> DemoResult:
+        """Run everything, and write the run folder."""
+        run_folder.check_out(self.out)
+        self._same_options()
+        began = time.monotonic()
+        data = self._data()
+        self.progress.say(f"Data: {data.source}")
+        encoder = PublicEncoder.fit(data.probes)
+        self.progress.say(f"Public encoder fitted to {len(data.probes)} probes")
+        workshop = StudentWorkshop(
+            StudentTask(data.class_names, data.images, data.labels, data.probes),
+            encoder,
+            self.states / STUDENT / "built",
+            seed=self.options.seed,
+        )
+        run = self._prepare(data, encoder, workshop)
+        prepared = time.monotonic() - began
+        self._announce(run)
+        outcome = run.execute(observe=self.progress.effect)
+        self.progress.say("Baselines without teachers, for comparison")
+        return self._conclude(data, workshop, run, outcome, began, prepared)
+
+    # --- before ------------------------------------------------------------------
+
+    def _same_options(self) -> None:
+        """Refuse other options on ledgers that belong to other data."""
+        path = self.states / _OPTIONS_FILE
+        mine = {name: getattr(self.options, name) for name in ("seed", "records", "data", "labels")}
+        if not path.exists():
+            return
+        theirs = canonical.decode(path.read_bytes())
+        if theirs != mine:
+            changed = ", ".join(f"--{name}" for name in mine if mine[name] != theirs.get(name))
+            raise UsageError(
+                f"{self.states} holds the ledgers of other demo data.",
+                why=f"It was made with another {changed}.",
+                do="Name another folder with --out, or use the same options.",
+            )
+
+    def _remember_options(self) -> None:
+        mine = {name: getattr(self.options, name) for name in ("seed", "records", "data", "labels")}
+        try:
+            self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.states / _OPTIONS_FILE).write_bytes(canonical.encode(mine))
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write {self.states}.",
+                why=f"{error.strerror}.",
+                do="Nothing was charged. Name a folder that you can write with --out.",
+            ) from error
+
+    def _data(self) -> DemoData:
+        if self.options.data:
+            return load_folder(Path(self.options.data))
+        return demo_split(
+            load_fashion_mnist(self.progress.say),
+            seed=self.options.seed,
+            labels=self.options.labels,
+            records=self.options.records,
+        )
+
+    def _prepare(
+        self, data: DemoData, encoder: PublicEncoder, workshop: StudentWorkshop
+    ) -> LocalRun:
+        names = [*(teacher.id for teacher in data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
+        self._remember_options()
+        states = {name: self.states / name for name in names}
+        identities = {name: load_identity(state) for name, state in states.items()}
+        keys = {name: identity.public.hex() for name, identity in identities.items()}
+        agreement = demo_agreement(self.options, data, encoder, keys)
+        for name in names:
+            agreement = sign(agreement, name, identities[name])
+        self._check_resume(agreement)
+        private = {t.id: PrivateData(t.images, t.labels) for t in data.teachers}
+        return LocalRun(
+            agreement,
+            states=states,
+            teachers=private,
+            encoder=encoder,
+            query=workshop.query(saliency_scale(agreement)),
+            build=lambda released: workshop.build(released, agreement),
+            noise=self.noise,
+        )
+
+    def _check_resume(self, agreement: Agreement) -> None:
+        """Keep the agreement beside the ledgers; a cut-off run resumes under its own."""
+        path = self.states / run_folder.AGREEMENT_FILE
+        unfinished = any((self.states / name / "run").exists() for name in agreement.parties)
+        if unfinished and path.exists():
+            earlier = parse(path.read_text())
+            if earlier.content() != agreement.content():
+                raise UsageError(
+                    f"A run in {self.states} was cut off, under another agreement.",
+                    do="Use the options of that run to finish it, or another --out.",
+                )
+        path.write_bytes(run_folder.agreement_toml(agreement))
+
+    def _announce(self, run: LocalRun) -> None:
+        accounting = run.plan.accounting
+        self.progress.say(
+            f"Agreement {run.hash[:12]} signed by {len(run.agreement.parties)} parties; a run "
+            f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+        )
+        if not self.options.encryption:
+            self.progress.say("WARNING: encryption and masks are OFF: single signals are open")
+        if run.unfinished:
+            run_id = run.open_run_id()
+            spent = run.spent_text(run_id) if run_id else "Nothing was charged."
+            self.progress.say(
+                f"Taking up run {run_id[:12] or '(not charged yet)'}, which was cut off. {spent} "
+                "It is not charged again."
+            )
+        else:
+            self._announce_earlier(run)
+
+    def _announce_earlier(self, run: LocalRun) -> None:
+        first = run.agreement.teachers[0]
+        ledger = run.sites[first].ledger
+        assert ledger is not None
+        spent = ledger.spent()
+        if spent.rho > 0:
+            left = ledger.left(run.agreement.privacy.data_set_budget)
+            self.progress.say(
+                f"Earlier runs spent epsilon {spent.epsilon:.4g} of these data sets; this run "
+                f"adds to it. Left before it: epsilon {left.epsilon:.4g}"
+            )
+
+    # --- after -------------------------------------------------------------------
+
+    def _conclude(
+        self,
+        data: DemoData,
+        workshop: StudentWorkshop,
+        run: LocalRun,
+        outcome: Outcome,
+        began: float,
+        prepared: float,
+    ) -> DemoResult:
+        started = time.monotonic()
+        baselines = without_any_teacher(data, workshop)
+        model, network = workshop.load()
+        head = accuracy(
+            model.predict(data.test_images, threads=ENCODING_THREADS), data.test_labels
+        )
+        alone = accuracy(network.predict(data.test_images), data.test_labels)
+        compared = time.monotonic() - started
+        seconds = {"preparation": prepared, **run.clock.seconds, "baselines": compared}
+        facts = RunFacts(
+            agreement=run.agreement,
+            plan=run.plan,
+            run_id=outcome.run_id,
+            seed=self.options.seed,
+            simulated_noise=bool(self.noise and self.noise.seeded),
+            demo=True,
+            roster=_one(outcome, Roster),
+            kinds={teacher.id: teacher.kind for teacher in data.teachers},
+            accuracy={
+                "student": head,
+                "student_network": alone,
+                **asdict(baselines),
+            },
+            seconds=seconds,
+            versions=versions(),
+        )
+        files, summary = self._files(workshop, run, outcome, facts, began)
+        kept = run_folder.write(self.out, files)
+        if kept is not None:
+            self.progress.say(f"The earlier run folder is now {kept}")
+        simulation = self._simulate(data, workshop, run, summary)
+        run.discard()
+        return DemoResult(self.out, summary, simulation)
+
+    def _files(
+        self,
+        workshop: StudentWorkshop,
+        run: LocalRun,
+        outcome: Outcome,
+        facts: RunFacts,
+        began: float,
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Return the run folder's files in the order in which they are written."""
+        record = run_folder.transcript(outcome.envelopes)
+        release_log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
+        assert release_log is not None
+        opened = [e for e in release_log.entries() if e["body"]["run_id"] == outcome.run_id]
+        facts = replace(
+            facts,
+            payload_bytes=record.payload_bytes,
+            bytes_by_kind=record.bytes_by_kind,
+            total_seconds=time.monotonic() - began,
+        )
+        summary = summary_json(facts)
+        files = {run_folder.AGREEMENT_FILE: run_folder.agreement_toml(run.agreement)}
+        files |= {f"transcript/{name}": data for name, data in record.files.items()}
+        files |= {
+            f"ledger-{name}.jsonl": run_folder.json_lines(segment.entries)
+            for name, segment in _segments(outcome).items()
+        }
+        files["release-log.jsonl"] = run_folder.json_lines(opened)
+        for name in (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE):
+            files[f"student/{name}"] = (workshop.folder / name).read_bytes()
+        files["student/model-card.md"] = model_card(facts, summary).encode()
+        files[run_folder.SUMMARY_FILE] = canonical.encode(summary)
+        files["report.html"] = report_html(facts, summary).encode()
+        return files, summary
+
+    def _simulate(
+        self,
+        data: DemoData,
+        workshop: StudentWorkshop,
+        run: LocalRun,
+        summary: dict[str, Any],
+    ) -> Path:
+        """Write simulation.json beside the run folder; an earlier one keeps its content."""
+        members = tuple(t["id"] for t in summary["teachers"] if t["selected"])
+        values = simulate_without_noise(data, workshop, run.agreement, members)
+        values |= {"run_id": summary["run_id"], "seed": self.options.seed}
+        path = self.out.with_name("simulation.json")
+        if path.exists():
+            earlier = path.read_bytes()
+            mark = canonical.sha256(earlier)[:8]
+            path.with_name(f"simulation.{mark}.json").write_bytes(earlier)
+        path.write_bytes(canonical.encode(values))
+        return path
+
+
+def _bodies(outcome: Outcome) -> list[tuple[str, Any]]:
+    from secure_fedsa.messages import RULES
+    from secure_fedsa.wire import bodies
+    from secure_fedsa.wire.envelope import parse as parse_envelope
+
+    found = []
+    for data in outcome.envelopes:
+        envelope = parse_envelope(data)
+        if envelope.header.message_class == "public":
+            kind = RULES[envelope.header.kind].body
+            found.append((envelope.header.sender, bodies.from_json(kind, envelope.body)))
+    return found
+
+
+def _one(outcome: Outcome, kind: type[Roster]) -> Roster:
+    """Return the last message of a kind: the roster in force."""
+    return next(body for _, body in reversed(_bodies(outcome)) if isinstance(body, kind))
+
+
+def _segments(outcome: Outcome) -> dict[str, LedgerSegment]:
+    return {sender: body for sender, body in _bodies(outcome) if isinstance(body, LedgerSegment)}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a reader needs to repeat a run."""
+    packages = (
+        "secure-fedsa",
+        "torch",
+        "opendp",
+        "tenseal",
+        "cryptography",
+        "phe",
+        "numpy",
+        "dp-accounting",
+    )
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,1 @@
+"""Ways to run the parties: all in one process, or (later) across machines."""

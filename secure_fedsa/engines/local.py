@@ -1,0 +1,252 @@
+"""A whole run on this machine: sites, parties and the in-process engine put together."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
+from secure_fedsa.engines.site import LocalSite, PrivateData, load_identity
+from secure_fedsa.entropy import NoiseSource
+from secure_fedsa.errors import AgreementError, RunAborted
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.saliency import quantise
+from secure_fedsa.plan import Plan, plan
+from secure_fedsa.roles import aggregator, key_holder, student, teacher
+from secure_fedsa.roles import effects as fx
+from secure_fedsa.roles.session import Session
+from secure_fedsa.run import PartyRun
+from secure_fedsa.signals import FloatArray, ReleasedSum
+from secure_fedsa.wire.agreement_signatures import agreement_hash, directory, verify_signatures
+
+_RUN_FOLDER = "run"
+
+
+@dataclass(slots=True)
+class PhaseClock:
+    """Seconds by phase: the time between an effect and the next, by what was done."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _phase: str = "opening"
+    _since: float = field(default_factory=time.monotonic)
+
+    def switch(self, phase: str) -> None:
+        """Book the time since the last switch and go on under ``phase``."""
+        now = time.monotonic()
+        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = phase, now
+
+
+def phase_of(effect: fx.Effect) -> str:
+    """Return the phase of the run that an effect belongs to."""
+    match effect:
+        case fx.DrawEntropy(tag="query-key" | "query"):
+            return "query"
+        case fx.Persist(record=fx.ReserveCharge() | fx.CommitCharge()):
+            return "private-summary"
+        case fx.DrawEntropy(tag="noise" | "reply") | fx.ReadPrivate():
+            return "private-summary"
+        case fx.DrawEntropy(tag="upload") | fx.Persist(record=fx.BindSignal()):
+            return "features"
+        case fx.Persist(record=fx.LogRelease()):
+            return "release"
+        case fx.BuildStudent():
+            return "amalgamation"
+        case fx.Send(body=body):
+            return _PHASE_OF_MESSAGE.get(type(body).__name__, "opening")
+        case fx.Finish() | fx.Erase():
+            return "erasure"
+        case _:
+            return "opening"
+
+
+_PHASE_OF_MESSAGE = {
+    "QueryKey": "query",
+    "Query": "query",
+    "QuerySecret": "query",
+    "Reply": "saliency",
+    "Blind": "saliency",
+    "BlindedScores": "saliency",
+    "LedgerSegment": "saliency",
+    "Roster": "saliency",
+    "MaskShare": "features",
+    "RosterSignature": "features",
+    "Upload": "features",
+    "Sum": "release",
+    "Release": "release",
+    "Result": "amalgamation",
+}
+
+
+class LocalRun:
+    """One run of all parties on this machine.
+
+    Args:
+        agreement: Signed by every party.
+        states: State folder of each party.
+        teachers: Private data by teacher.
+        encoder: The public encoder.
+        query: The student's saliency before quantisation, float64 (m,).
+        build: Builds the student from the released sum and returns its hash.
+        noise: Source of noise; None for the system's.
+
+    Raises:
+        AgreementError: If the agreement cannot hold, or a signature is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        *,
+        states: Mapping[str, Path],
+        teachers: Mapping[str, PrivateData],
+        encoder: PublicEncoder,
+        query: FloatArray,
+        build: Callable[[ReleasedSum], str],
+        noise: NoiseSource | None = None,
+    ) -> None:
+        verify_signatures(agreement)
+        self.agreement = agreement
+        self.hash = agreement_hash(agreement)
+        self.plan: Plan = plan(agreement)
+        self.states = dict(states)
+        if set(teachers) != set(agreement.teachers):
+            raise AgreementError("parties", "the data do not belong to the agreed teachers.")
+        saliency = agreement.saliency
+        steps = quantise(query, saliency.query_bound, saliency.bits)
+        self._query = tuple(int(value) for value in steps)
+        self.clock = PhaseClock()
+        self.sites = {
+            name: LocalSite(
+                name,
+                self.states[name],
+                agreement,
+                self.hash,
+                encoder=encoder if party.role == TEACHER else None,
+                private=teachers.get(name),
+                build=build if party.role == STUDENT else None,
+                noise=noise,
+            )
+            for name, party in agreement.parties.items()
+        }
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an earlier run in these folders was cut off."""
+        return any((state / _RUN_FOLDER).exists() for state in self.states.values())
+
+    def party(self, name: str) -> PartyRun:
+        """Return one party, with its state read from disk."""
+        session = Session(name, self.agreement, self.hash)
+        site = self.sites[name]
+        role = self.agreement.parties[name].role
+        opened = site.opened_rosters()
+        state: object
+        if role == TEACHER:
+            state = teacher.initial(session, opened_before=opened)
+        elif role == KEY_HOLDER:
+            state = key_holder.initial(
+                session, opened_before=opened, opened_signals=site.opened_signals()
+            )
+        elif role == AGGREGATOR:
+            state = aggregator.initial(session)
+        else:
+            state = student.initial(session, saliency=self._query)
+        return PartyRun(
+            me=name,
+            agreement=self.agreement,
+            directory=directory(self.agreement),
+            identity=load_identity(self.states[name]),
+            site=site,
+            folder=self.states[name] / _RUN_FOLDER,
+            state=state,
+        )
+
+    def execute(
+        self, *, observe: Observer | None = None, without: frozenset[str] = frozenset()
+    ) -> Outcome:
+        """Run to the end, or take up the run that a crash cut off.
+
+        Args:
+            observe: Called before every effect with the party and the effect.
+            without: Parties that are silent from the start.
+
+        Raises:
+            RunAborted: If the run ended without a release; what was spent is in the message.
+        """
+
+        def watched(party: str, effect: fx.Effect) -> None:
+            self.clock.switch(phase_of(effect))
+            if observe is not None:
+                observe(party, effect)
+
+        parties = [self.party(name) for name in self.agreement.parties if name not in without]
+        engine = InProcessEngine(parties, observe=watched)
+        try:
+            outcome = engine.run()
+        finally:
+            self.clock.switch("after")
+            for party in parties:
+                party.journal.close()
+        if outcome.problem:
+            self.discard()
+            raise RunAborted(
+                f"Run {outcome.run_id[:12] or '(no id yet)'} ended without a release.",
+                why=outcome.problem + "".join(f" {text}" for text in outcome.refused[:3]),
+                do=self.spent_text(outcome.run_id),
+            )
+        return outcome
+
+    def discard(self) -> None:
+        """Remove the journals of a run that is over; ledgers and logs stay."""
+        for state in self.states.values():
+            shutil.rmtree(state / _RUN_FOLDER, ignore_errors=True)
+
+    def charged(self, run_id: str) -> dict[str, float]:
+        """Return the epsilon charged for a run, by teacher that was charged."""
+        found = {}
+        for name in self.agreement.teachers:
+            ledger = self.sites[name].ledger
+            if ledger is not None and run_id in ledger.books().charges:
+                found[name] = self.plan.accounting.epsilon
+        return found
+
+    def spent_text(self, run_id: str) -> str:
+        """Return in words what a run has charged."""
+        charged = self.charged(run_id)
+        if not charged:
+            return "Nothing was charged."
+        return (
+            f"Charged, and spent for ever: epsilon {self.plan.accounting.epsilon:.4g} at delta "
+            f"{self.agreement.privacy.delta:g} at {', '.join(sorted(charged))}."
+        )
+
+    def open_run_id(self) -> str:
+        """Return the id of the run that a crash cut off, if any party knows it."""
+        for name in self.agreement.teachers:
+            ledger = self.sites[name].ledger
+            if ledger is not None and (self.states[name] / _RUN_FOLDER).exists():
+                charges = ledger.books().charges
+                if charges:
+                    return next(reversed(charges))
+        return ""
+
+
+def decode_release(
+    released: ReleasedSum, agreement: Agreement
+) -> tuple[FloatArray, float]:
+    """Return the released scatter's upper triangle and the records it speaks for.
+
+    Returns:
+        float64 (d (d + 1) / 2,), in squared clip norms times records; and the number of
+        records.
+    """
+    values = released.values.astype(np.float64)
+    return values[:-1] / agreement.features.scale, float(values[-1])

@@ -1,0 +1,279 @@
+"""A party's own place: identity key, ledger, release log, private data, on local disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
+from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
+from secure_fedsa.messages import KEY_HOLDER, TEACHER
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
+from secure_fedsa.privacy.ledger import Ledger
+from secure_fedsa.privacy.mechanisms import draw_noise
+from secure_fedsa.release_log import ReleaseLog
+from secure_fedsa.roles import effects as fx
+from secure_fedsa.roles.noisy_release import noise_plan, read_private
+from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
+from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
+
+_FREE_BYTES_NEEDED = 64 * 2**20
+_IDENTITY_FILE = "identity.key"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateData:
+    """A teacher's records and labels; read once, in :meth:`LocalSite.read_private`."""
+
+    records: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+
+def load_identity(folder: Path) -> IdentityKey:
+    """Return the party's signing key, made on first use (file mode 600).
+
+    Raises:
+        StorageError: If it can be neither read nor made.
+    """
+    path = folder / _IDENTITY_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            partial.unlink(missing_ok=True)
+            handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(IdentityKey.generate().to_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"Cannot read or make the identity key in {folder}.",
+            why=f"{error.strerror}.",
+            do="Make the folder writable, or name another with --out.",
+        ) from error
+    if len(data) != 32:
+        raise StorageError(f"{path} is not an identity key.", do="Restore it from a copy.")
+    return IdentityKey.from_bytes(data)
+
+
+class LocalSite:
+    """What one party brings to a run (see :class:`secure_fedsa.run.Site`).
+
+    Args:
+        me: The party.
+        folder: Its state folder.
+        agreement: The agreement.
+        agreement_hash: Its hash.
+        encoder: The public encoder, for teachers.
+        private: Private data, for teachers.
+        build: Builds the student from the released sum and returns its hash, for the
+            student.
+        noise: Source of noise; anything but the system's marks the run.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        folder: Path,
+        agreement: Agreement,
+        agreement_hash: str,
+        *,
+        encoder: PublicEncoder | None = None,
+        private: PrivateData | None = None,
+        build: Callable[[ReleasedSum], str] | None = None,
+        noise: NoiseSource | None = None,
+    ) -> None:
+        self.me = me
+        self.folder = folder
+        self.agreement = agreement
+        self.agreement_hash = agreement_hash
+        self.encoder = encoder
+        self.private = private
+        self.noise = noise or SystemNoise()
+        self.zeroed_records = 0
+        self._build = build
+        self._suite = suite_of(agreement)
+        role = agreement.parties[me].role
+        self.ledger = self._open_ledger() if role == TEACHER else None
+        self.release_log = ReleaseLog(folder) if role == KEY_HOLDER else None
+
+    def _open_ledger(self) -> Ledger:
+        if (self.folder / LEDGER_FILE).exists():
+            return Ledger.open(self.folder)
+        return Ledger.create(self.folder, delta=self.agreement.privacy.delta)
+
+    @property
+    def _books(self) -> Ledger:
+        assert self.ledger is not None
+        return self.ledger
+
+    def opened_rosters(self) -> tuple[frozenset[str], ...]:
+        """Return the rosters that this party saw opened in earlier runs."""
+        if self.ledger is not None:
+            return tuple(self.ledger.opened_rosters())
+        if self.release_log is not None:
+            entries = self.release_log.entries()
+            return tuple(frozenset(entry["body"]["data_sets"].values()) for entry in entries)
+        return ()
+
+    def opened_signals(self) -> frozenset[str]:
+        """Return the signals that entered a sum this key holder opened."""
+        if self.release_log is None:
+            return frozenset()
+        return frozenset(
+            signal
+            for entry in self.release_log.entries()
+            for signal in entry["body"]["signal_ids"].values()
+        )
+
+    # --- what the run asks -------------------------------------------------------
+
+    def preflight(self) -> str:
+        """Return what is wrong before any charge, or an empty text."""
+        try:
+            self._check_disk()
+            if self.ledger is not None:
+                self._check_teacher()
+        except SecureFedsaError as error:
+            return str(error)
+        return ""
+
+    def _check_disk(self) -> None:
+        try:
+            probe = self.folder / ".write-check"
+            probe.write_bytes(b"x")
+            probe.unlink()
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise StorageError(
+                f"{self.me} cannot write to its state folder.", why=f"{error.strerror}."
+            ) from error
+        if free < _FREE_BYTES_NEEDED:
+            raise StorageError(f"{self.me} has less than 64 MiB of free disk.")
+
+    def _check_teacher(self) -> None:
+        agreement, privacy = self.agreement, self.agreement.privacy
+        if self.encoder is None or self.private is None:
+            raise UsageError(f"{self.me} has no encoder or no data.")
+        if self.encoder.sha256() != agreement.encoder.sha256:
+            raise UsageError(f"{self.me} holds another encoder than the agreement's.")
+        if len(self.private.records) != len(self.private.labels):
+            raise UsageError(f"{self.me} has not one label for each record.")
+        self.encoder.schema.check(self.private.records)
+        burned = sum(note["kind"] == "burn" for note in self._books.books().notes)
+        if burned >= agreement.limits.max_burned:
+            raise UsageError(
+                f"{self.me} lost {burned} signals to aborted runs.",
+                why="The agreement lets no further run start without its operator.",
+            )
+        self._books.check_budget(
+            [noise_plan(agreement, self.me).event],
+            self.agreement_hash,
+            privacy.delta,
+            privacy.agreement_budget,
+            privacy.data_set_budget,
+        )
+
+    def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
+        """Return fresh secret randomness, from the operating system or a library's use of it."""
+        match request:
+            case fx.RandomBytes(size=size):
+                return (secret_bytes(size),)
+            case fx.SealingKeyDraw():
+                return new_sealing_key()
+            case fx.FeatureKeyDraw():
+                return self._suite.draw_feature_key()
+            case fx.QueryKeyDraw():
+                return self._suite.draw_query_key()
+            case fx.ReplyDraw(modulus=modulus):
+                return self._suite.draw_reply_randomness(modulus)
+            case fx.QueryEncryption(primes=primes, values=values):
+                return self._suite.encrypt_query(primes, values)
+            case fx.FeatureEncryption(public_key=public, masked=masked):
+                return (self._suite.encrypt_features(public, masked),)
+            case fx.NoiseDraw():
+                raise UsageError("Noise is drawn apart: it never enters a journal.")
+
+    def draw_noise(self, request: fx.NoiseDraw) -> Noise:
+        """Return fresh noise for one summary, drawn in one batch."""
+        return draw_noise(self.noise, request.shape, request.scale)
+
+    def read_private(self, noise: Noise) -> NoisySummary:
+        """Return the noisy summary; how many records were unusable stays here."""
+        assert self.encoder is not None
+        assert self.private is not None
+        noisy, notes = read_private(
+            self.private.records,
+            self.private.labels,
+            encoder=self.encoder,
+            agreement=self.agreement,
+            teacher=self.me,
+            noise=noise,
+        )
+        self.zeroed_records = notes.zeroed
+        return noisy
+
+    def persist(self, record: fx.Record, run_id: str) -> Any:
+        """Make a record durable; the same record again changes nothing."""
+        privacy = self.agreement.privacy
+        match record:
+            case fx.ReserveCharge():
+                self._books.reserve(
+                    run_id,
+                    self.agreement_hash,
+                    [noise_plan(self.agreement, self.me).event],
+                    privacy.delta,
+                    privacy.agreement_budget,
+                    privacy.data_set_budget,
+                )
+                return None
+            case fx.CommitCharge():
+                self._books.commit(run_id)
+                return {"entries": self._books.segment(run_id), "head": self._books.head().hash}
+            case fx.BindSignal():
+                return None  # durable in the journal, which holds the state that it binds
+            case fx.NoteOpened(roster_hash=roster_hash, members=members):
+                body = {"roster": roster_hash, "members": list(members)}
+                self._books.record("roster-opened", run_id, body)
+                return None
+            case fx.NoteBurned(roster_hash=roster_hash):
+                reason = f"the run ended after the upload for roster {roster_hash}"
+                self._books.record("burn", run_id, {"reason": reason})
+                return None
+            case fx.LogRelease():
+                assert self.release_log is not None
+                return self.release_log.append(
+                    {
+                        "run_id": run_id,
+                        "agreement": self.agreement_hash,
+                        "roster_hash": record.roster_hash,
+                        "members": list(record.members),
+                        "data_sets": record.data_sets,
+                        "sum_hash": record.sum_hash,
+                        "signal_ids": record.signal_ids,
+                    }
+                )
+
+    def build_student(self, released: ReleasedSum) -> str:
+        """Fit the student on the released sum; return its hash."""
+        assert self._build is not None
+        return self._build(released)
+
+    def note_erasure(self, run_id: str) -> None:
+        """Log that the run's keys and signals are gone."""
+        if self.ledger is not None and run_id:
+            items = ["sealing key", "mask values", "noisy summary", "reply randomness"]
+            if run_id in self._books.books().charges:
+                self._books.record("erasure", run_id, {"items": items})

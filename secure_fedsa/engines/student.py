@@ -1,0 +1,162 @@
+"""The student's workshop: query, amalgamation, distillation, and the files of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.fixed_point import check_released
+from secure_fedsa.errors import StorageError
+from secure_fedsa.models.amalgamation import AmalgamatedModel, Release, StudentData, amalgamate
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.heads import LinearHead
+from secure_fedsa.models.saliency import SaliencyScale, student_query
+from secure_fedsa.models.scatter import from_upper_triangle
+from secure_fedsa.models.students import distil
+from secure_fedsa.models.training import Student
+from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.signals import FloatArray, ReleasedSum
+from secure_fedsa.wire import canonical
+
+NETWORK_FILE = "network.safetensors"
+ARCHITECTURE_FILE = "architecture.json"
+HEAD_FILE = "head.safetensors"
+ENCODER_FILE = "encoder.safetensors"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StudentTask:
+    """What the student brings to a run.
+
+    Attributes:
+        class_names: Its classes, in the order of its labels.
+        records: Its few labelled records, shape (n, ...).
+        labels: int64, shape (n,).
+        probes: Unlabelled public records, shape (p, ...).
+    """
+
+    class_names: tuple[str, ...]
+    records: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    probes: npt.NDArray[Any]
+
+
+class StudentWorkshop:
+    """Asks with the student's labels and builds the student from a released sum.
+
+    Args:
+        task: What the student brings.
+        encoder: The public encoder.
+        folder: Where the built student is kept until the run folder is written.
+        seed: Public seed of the network's training.
+        threads: Worker threads for encoding.
+    """
+
+    def __init__(
+        self,
+        task: StudentTask,
+        encoder: PublicEncoder,
+        folder: Path,
+        *,
+        seed: int,
+        threads: int = 2,
+    ) -> None:
+        self.task = task
+        self.encoder = encoder
+        self.folder = folder
+        self.seed = seed
+        self.data = StudentData.encode(
+            encoder,
+            task.records,
+            task.labels,
+            task.probes,
+            classes=len(task.class_names),
+            threads=threads,
+        )
+
+    def query(self, scale: SaliencyScale) -> FloatArray:
+        """Return the student's saliency, float64 (m,), before quantisation."""
+        return student_query(self.data.labelled, self.data.labels, scale)
+
+    def amalgamate(self, scatter: FloatArray, total: float, teachers: int, sigma: float) -> AmalgamatedModel:
+        """Return the classifier of a sum of scatters (upper triangle)."""
+        matrix = from_upper_triangle(scatter, self.encoder.dimension)
+        return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, self.data)
+
+    def build(self, released: ReleasedSum, agreement: Agreement) -> str:
+        """Build and store the student; return its hash.
+
+        The hash covers the network's weights and architecture.
+
+        Raises:
+            ProtocolError: If the sum is out of the agreed range.
+            StorageError: If the student cannot be stored.
+        """
+        check_released(
+            released, feature_bound=agreement.features.bound, values=agreement.feature_values
+        )
+        values = released.values.astype(np.float64)
+        plan = noise_plan(agreement, released.members[0])
+        sigma = plan.event.noise_scale / agreement.privacy.grid
+        model = self.amalgamate(
+            values[:-1] / agreement.features.scale, float(values[-1]), len(released.members), sigma
+        )
+        network = distil(
+            model,
+            self.task.probes,
+            self.data.probes,
+            self.task.records,
+            self.task.labels,
+            seed=self.seed,
+        )
+        weights = network.to_bytes()
+        architecture = canonical.encode(network.architecture.describe())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / NETWORK_FILE).write_bytes(weights)
+            (self.folder / ARCHITECTURE_FILE).write_bytes(architecture)
+            (self.folder / HEAD_FILE).write_bytes(_head_bytes(model))
+            (self.folder / ENCODER_FILE).write_bytes(self.encoder.to_bytes())
+        except OSError as error:
+            raise StorageError(
+                f"Cannot store the student in {self.folder}.", why=f"{error.strerror}."
+            ) from error
+        return student_hash(weights, architecture)
+
+    def load(self) -> tuple[AmalgamatedModel, Student]:
+        """Return the stored classifier and network."""
+        architecture = canonical.decode((self.folder / ARCHITECTURE_FILE).read_bytes())
+        weights = (self.folder / NETWORK_FILE).read_bytes()
+        tensors = load_tensors((self.folder / HEAD_FILE).read_bytes())
+        model = AmalgamatedModel(
+            self.encoder,
+            tensors["centre"],
+            tensors["directions"],
+            LinearHead(tensors["weights"], tensors["offsets"]),
+        )
+        return model, Student.from_bytes(architecture, weights)
+
+
+def student_hash(weights: bytes, architecture: bytes) -> str:
+    """Return the hash that the student signs: of its weights and its architecture."""
+    return canonical.digest(
+        "secure-fedsa/v1/student",
+        {"network": canonical.sha256(weights), "architecture": canonical.sha256(architecture)},
+    )
+
+
+def _head_bytes(model: AmalgamatedModel) -> bytes:
+    tensors = {
+        "centre": model.centre,
+        "directions": model.directions,
+        "weights": model.head.weights,
+        "offsets": model.head.offsets,
+    }
+    return save_tensors({name: np.ascontiguousarray(value) for name, value in tensors.items()})

@@ -1,0 +1,125 @@
+"""The one door to randomness.
+
+Two kinds of randomness exist here and never mix:
+
+* *secret* randomness (noise, keys, masks, blinds, nonces) comes from the operating
+  system's generator and takes no seed;
+* *public* randomness (splits of public data, model initialisation, training order)
+  comes from a seeded generator so that a run can be repeated.
+
+Seeded noise exists for tests only: :class:`SeededNoise` carries ``seeded = True``, a
+run that used it says so in its summary, and ``verify`` refuses such a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_fedsa.errors import PrivacyParameterError
+
+if TYPE_CHECKING:
+    import torch
+
+IntArray = npt.NDArray[np.int64]
+
+
+def secret_bytes(size: int) -> bytes:
+    """Return ``size`` bytes of the operating system's generator.
+
+    >>> len(secret_bytes(32))
+    32
+    """
+    return secrets.token_bytes(size)
+
+
+def secret_below(bound: int) -> int:
+    """Return a uniform secret integer in ``[0, bound)``, ``bound`` of any size."""
+    return secrets.randbelow(bound)
+
+
+class NoiseSource(Protocol):
+    """Where a mechanism's integer noise comes from."""
+
+    seeded: bool
+
+    def discrete_gaussian(self, scale: float, size: int) -> IntArray:
+        """Return ``size`` independent discrete Gaussians, parameter ``scale``."""
+        ...
+
+
+class SystemNoise:
+    """Exact discrete Gaussian noise from OpenDP, seeded by the operating system.
+
+    The distribution is that of Canonne, Kamath and Steinke, "The Discrete Gaussian for
+    Differential Privacy" (2020): mass at integer x proportional to
+    ``exp(-x^2 / (2 scale^2))``, sampled without floating-point error.
+    """
+
+    seeded = False
+
+    def discrete_gaussian(self, scale: float, size: int) -> IntArray:
+        """Return ``size`` draws as int64, shape (size,).
+
+        The whole batch is drawn at once and before any private record is read, so that
+        its timing cannot depend on one.
+        """
+        import opendp.prelude as dp
+
+        _check_scale(scale)
+        dp.enable_features("contrib")
+        space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64")
+        return np.asarray(dp.m.make_gaussian(*space, scale=scale)([0] * size), dtype=np.int64)
+
+
+class SeededNoise:
+    """Repeatable, *insecure* noise for tests; it marks every run that it touches."""
+
+    seeded = True
+
+    def __init__(self, seed: int) -> None:
+        self._generator = public_generator(seed, "seeded-noise-for-tests")
+
+    def discrete_gaussian(self, scale: float, size: int) -> IntArray:
+        """Return ``size`` rounded Gaussians as int64, shape (size,)."""
+        _check_scale(scale)
+        return np.rint(self._generator.normal(0.0, scale, size)).astype(np.int64)
+
+
+def _check_scale(scale: float) -> None:
+    if not (np.isfinite(scale) and scale > 0):
+        raise PrivacyParameterError(
+            f"A noise scale of {scale!r} gives no privacy.",
+            do="Use a finite scale above zero.",
+        )
+
+
+def _derive_seed(seed: int, purpose: str) -> int:
+    digest = hashlib.sha256(f"secure-fedsa public randomness\n{purpose}\n{seed}".encode())
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
+def public_generator(seed: int, purpose: str) -> np.random.Generator:
+    """Return a seeded generator for a public choice.
+
+    Generators of different purposes are independent, so that adding one draw in one
+    place changes nothing elsewhere.
+
+    >>> a = public_generator(0, "split").integers(100)
+    >>> a == public_generator(0, "split").integers(100)
+    True
+    """
+    return np.random.Generator(np.random.PCG64(_derive_seed(seed, purpose)))
+
+
+def training_generator(seed: int, purpose: str) -> torch.Generator:
+    """Return a seeded torch generator for model training (initialisation, order)."""
+    import torch
+
+    generator = torch.Generator()
+    generator.manual_seed(_derive_seed(seed, purpose) & (2**63 - 1))
+    return generator

@@ -1,0 +1,257 @@
+"""A party's durable memory of one run: what it was told, and what it said.
+
+Events (messages received, randomness drawn, acknowledgements) are stored in order, each
+encrypted with AES-256-GCM under one wrapping key that lies beside the database. Replaying
+them through the role's pure ``step`` gives back the state, so a crashed run resumes where
+it stopped. Outgoing envelopes are stored byte for byte before they are first sent; they are
+signed, and sealed where they must be, so they need no wrapping.
+
+Erasure destroys the wrapping key: what it protected cannot be read again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from secure_fedsa.entropy import secret_bytes
+from secure_fedsa.errors import StorageError
+from secure_fedsa.messages import RULES
+from secure_fedsa.roles import effects as fx
+from secure_fedsa.signals import NoisySummary, from_int64_bytes
+from secure_fedsa.wire import bodies, canonical
+from secure_fedsa.wire.envelope import Header
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (sequence INTEGER PRIMARY KEY, slot TEXT NOT NULL,
+    envelope BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+_KEY_FILE = "wrapping.key"
+_DATABASE = "journal.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A stored envelope, exactly as it is sent every time."""
+
+    sequence: int
+    slot: str
+    envelope: bytes
+
+
+class Journal:
+    """One party's journal of one run, in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with _storage(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._connection = sqlite3.connect(folder / _DATABASE, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(_SCHEMA)
+            if not self.finished and not self._key_path.exists() and not self._count("events"):
+                _write_private(self._key_path, secret_bytes(32))
+
+    @property
+    def _key_path(self) -> Path:
+        return self.folder / _KEY_FILE
+
+    @property
+    def finished(self) -> bool:
+        """Whether the party's part in this run is over."""
+        return self.fact("finished") is not None
+
+    @property
+    def erased(self) -> bool:
+        """Whether the run's secrets are gone."""
+        return not self._key_path.exists()
+
+    def _count(self, table: str) -> int:
+        row = self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()  # noqa: S608
+        return int(row[0])
+
+    def _cipher(self) -> AESGCM:
+        try:
+            return AESGCM(self._key_path.read_bytes())
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"The secrets of the run in {self.folder} were erased.",
+                do="Start a new run.",
+            ) from error
+
+    def append(self, event: fx.Event) -> None:
+        """Store one event durably."""
+        with _storage(self.folder):
+            nonce = secret_bytes(12)
+            sealed = nonce + self._cipher().encrypt(nonce, canonical.encode(_to_json(event)), None)
+            number = self._count("events")
+            self._connection.execute("INSERT INTO events VALUES (?, ?)", (number, sealed))
+
+    def events(self) -> Iterator[fx.Event]:
+        """Yield the stored events, in order.
+
+        Raises:
+            StorageError: If one was damaged, or the secrets were erased.
+        """
+        cipher = self._cipher() if self._count("events") else None
+        rows = self._connection.execute("SELECT sealed FROM events ORDER BY number").fetchall()
+        for (sealed,) in rows:
+            assert cipher is not None
+            try:
+                plain = cipher.decrypt(sealed[:12], sealed[12:], None)
+            except InvalidTag as error:
+                raise StorageError(f"The journal in {self.folder} is damaged.") from error
+            yield _from_json(canonical.decode(plain))
+
+    def post(self, outgoing: Outgoing) -> None:
+        """Store an envelope durably, before it is first sent."""
+        with _storage(self.folder):
+            self._connection.execute(
+                "INSERT INTO outbox VALUES (?, ?, ?)",
+                (outgoing.sequence, outgoing.slot, outgoing.envelope),
+            )
+
+    def outbox(self) -> list[Outgoing]:
+        """Return every stored envelope, in order."""
+        rows = self._connection.execute("SELECT * FROM outbox ORDER BY sequence")
+        return [Outgoing(*row) for row in rows]
+
+    def note(self, name: str, value: str) -> None:
+        """Store a named fact that is not secret."""
+        with _storage(self.folder):
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def fact(self, name: str) -> str | None:
+        """Return a named fact, or None."""
+        query = "SELECT value FROM facts WHERE name = ?"
+        row = self._connection.execute(query, (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def erase(self) -> None:
+        """Destroy the wrapping key, then what it wrapped. Again is fine."""
+        with _storage(self.folder):
+            if self._key_path.exists():
+                with self._key_path.open("r+b") as file:
+                    file.write(bytes(32))
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._key_path.unlink()
+            self._connection.execute("DELETE FROM events")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StorageError(
+            f"Cannot write to {folder}.",
+            why=f"{error}.",
+            do="Check that the folder is writable and its disk is not full, then run again: "
+            "the run resumes and nothing is charged twice.",
+        ) from error
+
+
+_RECORDS: dict[str, type[fx.Record]] = {
+    kind.__name__: kind
+    for kind in (
+        fx.ReserveCharge,
+        fx.CommitCharge,
+        fx.BindSignal,
+        fx.NoteOpened,
+        fx.NoteBurned,
+        fx.LogRelease,
+    )
+}
+
+
+def _to_json(event: fx.Event) -> dict[str, Any]:
+    name = type(event).__name__
+    match event:
+        case fx.Received(header=header, body=body, hash=digest):
+            return {
+                "event": name,
+                "header": header.to_json(),
+                "body": bodies.to_json(body),
+                "hash": digest,
+            }
+        case fx.Drawn(tag=tag, value=value):
+            return {"event": name, "tag": tag, "value": [canonical.to_base64(v) for v in value]}
+        case fx.Persisted(record=record, value=value):
+            fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+            return {"event": name, "record": type(record).__name__, "fields": fields, "value": value}
+        case fx.SummaryRead(summary=summary):
+            return {
+                "event": name,
+                "shape": list(summary.sums.shape),
+                "sums": canonical.to_base64(summary.sums.astype("<i8").tobytes()),
+                "counts": canonical.to_base64(summary.counts.astype("<i8").tobytes()),
+                "noise_scale": summary.noise_scale,
+                "grid": summary.grid,
+                "count_unit": summary.count_unit,
+            }
+        case _:
+            return {"event": name, **{f.name: getattr(event, f.name) for f in dataclasses.fields(event)}}
+
+
+_PLAIN: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (fx.Started, fx.Checked, fx.Sent, fx.StudentBuilt, fx.Finished, fx.Deadline)
+}
+
+
+def _from_json(value: dict[str, Any]) -> fx.Event:
+    name = value.pop("event")
+    if name in _PLAIN:
+        event: fx.Event = _PLAIN[name](**value)
+        return event
+    match name:
+        case "Received":
+            header = Header.from_json(value["header"])
+            body = bodies.from_json(RULES[header.kind].body, value["body"])
+            return fx.Received(header, body, value["hash"])
+        case "Drawn":
+            drawn = tuple(canonical.from_base64(item) for item in value["value"])
+            return fx.Drawn(value["tag"], drawn)
+        case "Persisted":
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value["fields"].items()}
+            return fx.Persisted(_RECORDS[value["record"]](**fields), value["value"])
+        case "SummaryRead":
+            sums = from_int64_bytes(canonical.from_base64(value["sums"]))
+            counts = from_int64_bytes(canonical.from_base64(value["counts"]))
+            return fx.SummaryRead(
+                NoisySummary(
+                    np.reshape(sums, value["shape"]),
+                    counts,
+                    float(value["noise_scale"]),
+                    int(value["grid"]),
+                    int(value["count_unit"]),
+                )
+            )
+    raise StorageError(f"The journal holds an unknown event {name!r}.")

@@ -1,0 +1,1 @@
+"""The model side: public encoder, scatters, saliency, amalgamation, student networks."""

@@ -1,0 +1,315 @@
+"""Exact integer image features: whitened patches of the probes as filters, pooled.
+
+The recipe is that of Coates and Ng, "Learning Feature Representations with K-means"
+(2012): whiten patches, take some of them as filters, divide responses by the local
+contrast, split them by sign with a soft threshold, pool. What is ours is the arithmetic,
+chosen so that one record's features cannot depend on the batch (see ``exact``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_fedsa.errors import DataError
+from secure_fedsa.models.exact import FLOAT32_INTEGERS, require_exact
+
+if TYPE_CHECKING:
+    from secure_fedsa.models.records import PixelArray
+
+Float32Array = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+
+_PIXEL_MAX = 255
+_LEVELS = 256  # integer steps of a unit response
+_CLIP = 64 * _LEVELS  # bound of a rounded response
+_ROOT_STEPS = 64.0  # integer steps of a square root
+_SIDE = 28  # larger images are averaged down towards this side
+_BLOCK = 64  # images a pass: keeps the working set inside the cache
+
+
+@dataclass(frozen=True, slots=True)
+class BankSpec:
+    """One bank of filters.
+
+    Attributes:
+        size: Side of the square patch, pixels.
+        filters: Number of filters.
+        stride: Step between patches, pixels.
+        pool: The response map is averaged into pool x pool cells.
+        threshold: Soft threshold on the response, in units of its standard deviation.
+    """
+
+    size: int
+    filters: int
+    stride: int
+    pool: int
+    threshold: float
+
+
+class FilterBank:
+    """A fitted bank: integer filters and the exact pipeline behind them.
+
+    Bounds, for a patch of n = size^2 channels pixels in 0..255 and an integer filter f of
+    zero sum:
+
+    * every partial sum of f . x is at most 255 sum|f| < 2^24: exact in float32;
+    * n sum x^2 - (sum x)^2 <= (255 n)^2 < 2^53: exact in float64;
+    * the normalised response is rounded to an integer and clipped at 2^14, so that a pooled
+      sum over fewer than 2^10 patches stays below 2^24.
+    """
+
+    def __init__(self, spec: BankSpec, filters: Float32Array, gain: float, floor: float) -> None:
+        self.spec = spec
+        self.filters = filters  # (taps, filters), integers
+        self.gain = gain  # response units per unit of f . x / contrast
+        self.floor = floor  # added to the contrast's square: flat patches give no response
+        reach = _PIXEL_MAX * float(np.abs(filters).sum(axis=0).max())
+        require_exact(reach, FLOAT32_INTEGERS, "filter responses")
+
+    @classmethod
+    def fit(cls, images: PixelArray, spec: BankSpec, generator: np.random.Generator) -> FilterBank:
+        """Choose filters from patches of the public probes, shape (n, H, W, channels)."""
+        patches = _sample_patches(images, spec.size, 30_000, generator)
+        taps = patches.shape[1]
+        patches -= patches.mean(axis=1, keepdims=True)
+        floor = float(taps * taps * 10.0)  # a grey-level variance of 10, as Coates and Ng
+        patches /= np.sqrt(taps * (patches**2).sum(axis=1, keepdims=True) + floor)
+        covariance = patches.T @ patches / len(patches)
+        values, vectors = np.linalg.eigh(covariance)
+        values = np.maximum(values, 0)
+        whiten = (vectors / np.sqrt(values + 0.1 * values.mean())) @ vectors.T
+        white = patches @ whiten
+        centres = _spherical_kmeans(white, spec.filters, generator)
+        raw = whiten @ centres.T
+        raw -= raw.mean(axis=0)
+        raw /= (patches @ raw).std(axis=0)
+        # One common integer scale for the bank, as fine as 2^24 allows.
+        unit = (FLOAT32_INTEGERS / _PIXEL_MAX - 2 * taps) / np.abs(raw).sum(axis=0).max()
+        filters = np.rint(raw * unit)
+        # Constant patches must give exactly zero: move the rounding's surplus, spread thin.
+        for column in filters.T:
+            surplus = int(column.sum())
+            order = np.argsort(-np.abs(column), kind="stable")[: abs(surplus)]
+            column[order] -= np.sign(surplus)
+        return cls(spec, filters.astype(np.float32), 1.0 / unit, floor)
+
+    def features(self, images: PixelArray) -> Float32Array:
+        """Return pooled sums, float32 of non-negative integers, shape (n, width)."""
+        count, height, width, _ = images.shape
+        size, stride, pool = self.spec.size, self.spec.stride, self.spec.pool
+        rows, columns = _cells(height, size, stride), _cells(width, size, stride)
+        taps = self.filters.shape[0]
+        pixels = images.astype(np.float32)
+        windows = _windows(pixels, size, stride)
+        response = windows.reshape(count * rows * columns, taps) @ self.filters
+        response *= self._inverse_contrast(images)[:, None]
+        np.rint(response, out=response)
+        np.clip(response, -_CLIP, _CLIP, out=response)
+        threshold = np.float32(np.rint(self.spec.threshold * _LEVELS))
+        shape = (count, rows, columns, self.spec.filters)
+        up = np.maximum(response - threshold, 0).reshape(shape)
+        np.negative(response, out=response)
+        response -= threshold
+        down = np.maximum(response, 0, out=response).reshape(shape)
+        return np.concatenate([_pool(up, pool), _pool(down, pool)], axis=1)
+
+    def _inverse_contrast(self, images: PixelArray) -> Float32Array:
+        """Return gain x levels / contrast for every patch, float32, shape (patches,)."""
+        taps = self.filters.shape[0]
+        size, stride = self.spec.size, self.spec.stride
+        grey = images.astype(np.float64)
+        total = _box_sums(grey.sum(axis=3), size, stride)
+        square = _box_sums((grey * grey).sum(axis=3), size, stride)
+        contrast = np.sqrt(taps * square - total * total + self.floor)
+        return (self.gain * _LEVELS / contrast).astype(np.float32).reshape(-1)
+
+    def cells(self, height: int, width: int) -> int:
+        """Number of patches in the largest pooling cell."""
+        sides = (_cells(length, self.spec.size, self.spec.stride) for length in (height, width))
+        rows, columns = (
+            int(np.diff([*_edges(side, self.spec.pool), side]).max()) for side in sides
+        )
+        return rows * columns
+
+
+class ImageFeatures:
+    """Shrink large images, run all banks, take square roots.
+
+    The square root evens out the variance of pooled sums (they behave like counts). It is
+    taken elementwise in float64 and rounded to an integer of at most 2^19.
+    """
+
+    def __init__(
+        self, height: int, width: int, factor: int, banks: tuple[FilterBank, ...]
+    ) -> None:
+        self.height = height  # after shrinking
+        self.width = width
+        self.factor = factor
+        self.banks = banks
+        for bank in banks:
+            require_exact(
+                bank.cells(height, width) * float(_CLIP), FLOAT32_INTEGERS, "pooled sums"
+            )
+
+    @classmethod
+    def fit(
+        cls, images: PixelArray, specs: tuple[BankSpec, ...], generator: np.random.Generator
+    ) -> ImageFeatures:
+        """Fit all banks to public images, uint8, shape (n, H, W, channels)."""
+        factor = max(1, min(images.shape[1:3]) // _SIDE)
+        small = _shrink(images, factor)
+        height, width = small.shape[1:3]
+        banks = tuple(
+            FilterBank.fit(small, _fitting(spec, min(height, width)), generator)
+            for spec in specs
+        )
+        return cls(height, width, factor, banks)
+
+    def features(self, images: PixelArray) -> FloatArray:
+        """Return float64 of integers, shape (n, width), for uint8 images."""
+        blocks = []
+        for start in range(0, len(images), _BLOCK):
+            block = _shrink(images[start : start + _BLOCK], self.factor)
+            blocks.append(np.concatenate([bank.features(block) for bank in self.banks], axis=1))
+        roots: FloatArray = np.concatenate(blocks).astype(np.float64)
+        np.sqrt(roots, out=roots)
+        roots *= _ROOT_STEPS
+        return np.rint(roots, out=roots)
+
+    def bounds(self) -> FloatArray:
+        """Return bounds of the features, float64, shape (width,)."""
+        return np.concatenate(
+            [
+                np.full(
+                    2 * bank.spec.filters * bank.spec.pool**2,
+                    np.ceil(
+                        np.sqrt(bank.cells(self.height, self.width) * float(_CLIP)) * _ROOT_STEPS
+                    ),
+                )
+                for bank in self.banks
+            ]
+        )
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what :meth:`restore` needs, by name."""
+        return {f"bank{index}": bank.filters for index, bank in enumerate(self.banks)}
+
+    def describe(self) -> dict[str, object]:
+        """Return the settings beside the tensors."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "factor": self.factor,
+            "banks": [
+                {**asdict(bank.spec), "gain": bank.gain, "floor": bank.floor}
+                for bank in self.banks
+            ],
+        }
+
+    @classmethod
+    def restore(
+        cls, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]
+    ) -> ImageFeatures:
+        """Undo :meth:`tensors` and :meth:`describe`."""
+        banks = []
+        for index, described in enumerate(settings["banks"]):
+            fields = dict(described)
+            gain, floor = float(fields.pop("gain")), float(fields.pop("floor"))
+            banks.append(FilterBank(BankSpec(**fields), tensors[f"bank{index}"], gain, floor))
+        return cls(
+            int(settings["height"]), int(settings["width"]), int(settings["factor"]), tuple(banks)
+        )
+
+
+def _shrink(images: PixelArray, factor: int) -> PixelArray:
+    """Average factor x factor blocks, rounding down; integers, so exact."""
+    if factor == 1:
+        return images
+    count, height, width, channels = images.shape
+    height, width = height // factor, width // factor
+    blocks = images[:, : height * factor, : width * factor].reshape(
+        count, height, factor, width, factor, channels
+    )
+    total = blocks.sum(axis=(2, 4), dtype=np.int64)
+    return (total // factor**2).astype(np.uint8)
+
+
+def _fitting(spec: BankSpec, side: int) -> BankSpec:
+    """Shrink a bank's patches for images smaller than it was meant for."""
+    size = min(spec.size, max(2, side // 2))
+    stride = min(spec.stride, max(1, (side - size) // (2 * spec.pool)))
+    return replace(spec, size=size, stride=stride, pool=min(spec.pool, side - size + 1))
+
+
+def _edges(length: int, pool: int) -> npt.NDArray[np.int64]:
+    """Return where the pooling cells of a side begin."""
+    return np.linspace(0, length, pool + 1).astype(np.int64)[:-1]
+
+
+def _cells(length: int, size: int, stride: int) -> int:
+    if size > length:
+        raise DataError(f"A patch of {size} pixels does not fit an image side of {length}.")
+    return (length - size) // stride + 1
+
+
+def _windows(pixels: Float32Array, size: int, stride: int) -> Float32Array:
+    view = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))
+    return np.ascontiguousarray(view[:, ::stride, ::stride])
+
+
+def _box_sums(plane: FloatArray, size: int, stride: int) -> FloatArray:
+    """Sums over size x size boxes, through cumulative sums of integers (exact)."""
+    total = np.zeros((plane.shape[0], plane.shape[1] + 1, plane.shape[2] + 1))
+    total[:, 1:, 1:] = plane.cumsum(axis=1).cumsum(axis=2)
+    box = (
+        total[:, size:, size:] - total[:, :-size, size:] - total[:, size:, :-size]
+        + total[:, :-size, :-size]
+    )
+    return box[:, ::stride, ::stride]
+
+
+def _pool(maps: Float32Array, pool: int) -> Float32Array:
+    """Sum (n, rows, columns, filters) into pool x pool cells, shape (n, pool^2 filters)."""
+    rows, columns = _edges(maps.shape[1], pool), _edges(maps.shape[2], pool)
+    pooled = np.add.reduceat(np.add.reduceat(maps, rows, axis=1), columns, axis=2)
+    return np.asarray(pooled.reshape(len(maps), -1), dtype=np.float32)
+
+
+def _sample_patches(
+    images: PixelArray, size: int, count: int, generator: np.random.Generator
+) -> FloatArray:
+    which = generator.integers(len(images), size=count)
+    top = generator.integers(images.shape[1] - size + 1, size=count)
+    left = generator.integers(images.shape[2] - size + 1, size=count)
+    offsets = np.arange(size)
+    patches = images[
+        which[:, None, None],
+        top[:, None, None] + offsets[None, :, None],
+        left[:, None, None] + offsets[None, None, :],
+    ]
+    return patches.reshape(count, -1).astype(np.float64)
+
+
+def _spherical_kmeans(
+    points: FloatArray, count: int, generator: np.random.Generator, rounds: int = 8
+) -> FloatArray:
+    """Cluster directions; returns unit rows, shape (count, taps)."""
+    norm = np.linalg.norm(points, axis=1)
+    points = points[norm > 0.5 * np.median(norm)]
+    centres = points[generator.choice(len(points), count, replace=False)]
+    centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    for _ in range(rounds):
+        similarity = points @ centres.T
+        best = similarity.argmax(axis=1)
+        weight = np.zeros((len(points), count))
+        index = np.arange(len(points))
+        weight[index, best] = similarity[index, best]
+        moved = weight.T @ points
+        length = np.linalg.norm(moved, axis=1, keepdims=True)
+        # A filter without patches keeps its place: it is still a patch of the probes.
+        centres = np.where(length > 1e-9, moved / np.maximum(length, 1e-9), centres)
+    return centres

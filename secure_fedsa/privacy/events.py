@@ -1,0 +1,115 @@
+"""What was released, as inert data.
+
+An event says which mechanism ran and with which public parameters; it computes nothing.
+Accountants interpret events, ledgers store them, and an auditor accounts from them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.privacy.parameters import positive, positive_integer
+
+MAX_COORDINATES = 2**31
+MAX_EVENTS = 1024
+MAX_MAGNITUDE = 2.0**52
+"""Whole numbers beyond it have no canonical JSON, and no int64 mechanism needs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscreteGaussianRelease:
+    """One integer vector plus independent discrete Gaussians of one scale.
+
+    Attributes:
+        sensitivity: L2 distance that neighbouring data sets can have, in grid units.
+        noise_scale: Parameter sigma of the discrete Gaussian, in grid units.
+        coordinates: In how many coordinates two neighbours' vectors can differ.
+
+    Raises:
+        PrivacyParameterError: If a value is NaN, infinite, zero, negative or beyond 2^52.
+
+    >>> DiscreteGaussianRelease(sensitivity=1000, noise_scale=4050, coordinates=257).to_dict()
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'kind': 'discrete-gaussian', 'sensitivity': 1000.0, 'noise_scale': 4050.0,
+     'coordinates': 257}
+    """
+
+    kind: ClassVar[str] = "discrete-gaussian"
+
+    sensitivity: float
+    noise_scale: float
+    coordinates: int
+
+    def __post_init__(self) -> None:
+        for name in ("sensitivity", "noise_scale"):
+            value = positive(getattr(self, name), name)
+            if value > MAX_MAGNITUDE:
+                raise PrivacyParameterError(f"{name} is {value:g}, beyond 2^52 grid units.")
+            object.__setattr__(self, name, value)
+        count = positive_integer(self.coordinates, "coordinates", MAX_COORDINATES)
+        object.__setattr__(self, "coordinates", count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict that :func:`event_from_dict` reads back."""
+        return {
+            "kind": self.kind,
+            "sensitivity": self.sensitivity,
+            "noise_scale": self.noise_scale,
+            "coordinates": self.coordinates,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> DiscreteGaussianRelease:
+        """Return the event of a dict.
+
+        Raises:
+            PrivacyParameterError: If a key is missing or unknown, or a value is refused.
+        """
+        expected = {"kind", "sensitivity", "noise_scale", "coordinates"}
+        if not isinstance(value, Mapping) or set(value) != expected:
+            found = sorted(map(str, value)) if isinstance(value, Mapping) else value
+            raise PrivacyParameterError(
+                "A privacy event does not have the keys of its kind.",
+                why=f"Expected {sorted(expected)}, found {found!r}.",
+            )
+        if value["kind"] != cls.kind:
+            raise PrivacyParameterError(f"This is not a {cls.kind} event: {value['kind']!r}.")
+        return cls(value["sensitivity"], value["noise_scale"], value["coordinates"])
+
+
+Event: TypeAlias = DiscreteGaussianRelease
+
+_KINDS: dict[str, type[Event]] = {DiscreteGaussianRelease.kind: DiscreteGaussianRelease}
+
+
+def event_from_dict(value: Mapping[str, Any]) -> Event:
+    """Return the event of a dict, of whichever known kind.
+
+    Raises:
+        PrivacyParameterError: If the kind is unknown or the content is refused.
+    """
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise PrivacyParameterError(
+            f"Unknown kind of privacy event: {kind!r}.", do=f"Known kinds: {sorted(_KINDS)}."
+        )
+    return _KINDS[kind].from_dict(value)
+
+
+def events_to_list(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Return a composition as JSON-able dicts, in order."""
+    return [event.to_dict() for event in events]
+
+
+def events_from_list(values: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
+    """Return a composition from JSON-able dicts: at least one event, at most 1,024.
+
+    Raises:
+        PrivacyParameterError: If it is not such a list, or an event is refused.
+    """
+    if not isinstance(values, list | tuple) or not 1 <= len(values) <= MAX_EVENTS:
+        raise PrivacyParameterError(f"A composition is a list of 1 to {MAX_EVENTS} privacy events.")
+    return tuple(event_from_dict(value) for value in values)

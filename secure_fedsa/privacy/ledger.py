@@ -1,0 +1,311 @@
+"""The durable record of what a data set has spent.
+
+One SQLite file in the teacher's state folder, write-ahead log, ``synchronous = FULL``: when
+:meth:`Ledger.reserve` returns, the charge has reached the disk, and only then may noise be
+drawn. Every operation reads and checks the whole chain again inside its own transaction, so
+two processes cannot both pass a budget, and nothing is cached that another may change.
+
+What the chain cannot show is that its newest entries were cut off, or the file replaced by
+an older copy. Heads are countersigned for that: open with the newest known head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secure_fedsa.entropy import secret_bytes
+from secure_fedsa.errors import LedgerError
+from secure_fedsa.privacy.accountant import compose_rho, rho_of
+from secure_fedsa.privacy.budgets import Spend, what_is_left
+from secure_fedsa.privacy.events import Event, events_from_list, events_to_list
+from secure_fedsa.privacy.ledger_books import (
+    Books,
+    Charge,
+    charge_of,
+    replay,
+    same_charge,
+    verify_segment,
+)
+from secure_fedsa.privacy.ledger_entries import (
+    FIRST_PREVIOUS,
+    Entry,
+    check_name,
+    check_note,
+    make_entry,
+)
+from secure_fedsa.privacy.ledger_store import insert_entry, make_file, read_entries, transaction
+from secure_fedsa.privacy.parameters import positive, probability
+
+FILE_NAME = "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest entry of a ledger: what others countersign."""
+
+    data_set: str
+    position: int
+    hash: str
+
+
+class Ledger:
+    """A data set's privacy ledger. Use :meth:`create` or :meth:`open`.
+
+    Attributes:
+        path: The SQLite file.
+        data_set: Random id of the data set, public.
+        delta: The delta at which the data set's total epsilon is stated.
+    """
+
+    def __init__(self, path: Path, books: Books) -> None:
+        self.path = path
+        self.data_set = books.data_set
+        self.delta = books.delta
+
+    @classmethod
+    def create(cls, folder: Path, *, delta: float, parent: Ledger | None = None) -> Ledger:
+        """Start the ledger of a new data set, or of a new version of one.
+
+        Args:
+            folder: The teacher's state folder; made if it does not exist.
+            delta: The delta at which the data set's total epsilon is stated.
+            parent: Ledger of the version before. Its spend is inherited and it takes no
+                further charge: both versions hold the same people. After a crash, calling
+                this again with the same folder finishes the work.
+
+        Raises:
+            LedgerError: If the folder has a ledger, or ``parent`` has another new version.
+            StorageError: If the folder cannot be written.
+            PrivacyParameterError: If ``delta`` is out of range.
+        """
+        path = folder / FILE_NAME
+        delta = probability(delta, "delta")
+        make_file(path)
+        with transaction(path, write=True) as connection:
+            if read_entries(connection):
+                raise LedgerError(f"{folder} already has a ledger.", do="Open it.")
+            data_set, inherits = secret_bytes(16).hex(), None
+            if parent is not None:
+                data_set, inherits = parent.supersede(folder, data_set)
+            body = {"delta": delta, "inherits": inherits}
+            entry = make_entry(data_set, "genesis", "", body, position=0, previous=FIRST_PREVIOUS)
+            insert_entry(connection, entry)
+            books = replay([entry])
+        return cls(path, books)
+
+    @classmethod
+    def open(cls, folder: Path, *, known_head: str | None = None) -> Ledger:
+        """Open a ledger and check its whole chain.
+
+        Args:
+            folder: The teacher's state folder.
+            known_head: Hash of a head seen before, for instance a countersigned one; a
+                ledger without it was cut back or replaced.
+
+        Raises:
+            LedgerError: Naming the first bad entry; or if there is no ledger, or it does not
+                hold ``known_head``.
+            StorageError: If the file cannot be read.
+        """
+        path = folder / FILE_NAME
+        if not path.is_file():
+            raise LedgerError(f"{folder} has no privacy ledger.", do="Create one.")
+        with transaction(path, write=False) as connection:
+            entries = read_entries(connection)
+            books = replay(entries)
+        if known_head is not None and all(entry["hash"] != known_head for entry in entries):
+            raise LedgerError(
+                "The ledger does not hold a head that was seen before.",
+                why="Its newest entries were removed, or it is an older copy.",
+                do="Restore the newest copy. Do not run with this one: spent privacy is gone.",
+            )
+        return cls(path, books)
+
+    def reserve(
+        self,
+        run_id: str,
+        agreement_hash: str,
+        events: Sequence[Event],
+        delta: float,
+        agreement_budget: float,
+        dataset_budget: float,
+    ) -> Charge:
+        """Charge a run, durably; draw no noise before this returns.
+
+        A reservation counts as spent for ever, whether or not the run goes on. The same
+        run with the same events again (a resume) is not a second charge: look at
+        ``committed`` of what is returned, and if it is True use the stored noisy summary,
+        never fresh noise.
+
+        Args:
+            run_id: The run.
+            agreement_hash: Its agreement; all charges under one agreement count together.
+            events: What the run will release.
+            delta: The agreement's delta.
+            agreement_budget: Epsilon at ``delta`` for all runs under this agreement.
+            dataset_budget: Epsilon at the ledger's delta for all runs on this data set.
+
+        Raises:
+            BudgetError: If a budget would be passed; nothing is charged.
+            LedgerError: If the run was charged for something else, the agreement's budget
+                changed, the data set has a new version, or the chain is damaged.
+            StorageError: If it cannot be written; nothing is charged.
+            PrivacyParameterError: If a value is NaN, infinite, zero, negative, out of range.
+        """
+        for name, text in (("run_id", run_id), ("agreement_hash", agreement_hash)):
+            check_name(name, text)
+        events = events_from_list(events_to_list(events))
+        delta = probability(delta, "delta")
+        agreement_budget = positive(agreement_budget, "agreement budget")
+        dataset_budget = positive(dataset_budget, "data set budget")
+        asked = rho_of(events)
+        with transaction(self.path, write=True) as connection:
+            books = self._books(connection)
+            if run_id in books.charges:
+                return same_charge(
+                    books.charges[run_id], agreement_hash, events, delta, agreement_budget
+                )
+            books.require_affordable(
+                run_id, agreement_hash, asked, (agreement_budget, delta), dataset_budget
+            )
+            body = {
+                "agreement": agreement_hash,
+                "events": events_to_list(events),
+                "rho": asked,
+                "agreement_rho": compose_rho([*books.agreement_rhos(agreement_hash), asked]),
+                "delta": delta,
+                "budget": agreement_budget,
+            }
+            return charge_of(self._append(connection, books, "reserve", run_id, body))
+
+    def commit(self, run_id: str) -> None:
+        """Note that the run's noisy summary is stored; again is fine.
+
+        Raises:
+            LedgerError: If the run was never charged.
+            StorageError: If it cannot be written.
+        """
+        with transaction(self.path, write=True) as connection:
+            books = self._books(connection)
+            if run_id not in books.charges:
+                raise LedgerError(f"Run {run_id!r} has no charge to commit.")
+            if not books.charges[run_id].committed:
+                self._append(connection, books, "commit", run_id, {})
+
+    def record(self, kind: str, run_id: str, body: Mapping[str, Any]) -> None:
+        """Note an opened roster, an erasure, an abort or a burnt signal; again is fine.
+
+        Notes become public with the run's segment: they hold names and hashes, nothing
+        computed from records. See :data:`~.ledger_entries.NOTE_FIELDS`.
+
+        Raises:
+            LedgerError: If the kind or the content is not allowed.
+            StorageError: If it cannot be written.
+        """
+        check_name("run_id", run_id)
+        body = check_note(kind, body)
+        with transaction(self.path, write=True) as connection:
+            books = self._books(connection)
+            known = ((note["kind"], note["run_id"], note["body"]) for note in books.notes)
+            if (kind, run_id, body) not in known:
+                self._append(connection, books, kind, run_id, body)
+
+    def opened_rosters(self) -> list[frozenset[str]]:
+        """Return the rosters noted as opened, for :func:`~.rosters.roster_conflict`."""
+        notes = self.books().notes
+        return [frozenset(n["body"]["members"]) for n in notes if n["kind"] == "roster-opened"]
+
+    def books(self) -> Books:
+        """Return the state that the chain adds up to, checked again."""
+        with transaction(self.path, write=False) as connection:
+            return self._books(connection)
+
+    def spent(self, agreement_hash: str | None = None, delta: float | None = None) -> Spend:
+        """Return what the data set has spent in all, or under one agreement.
+
+        ``delta`` is the ledger's unless given.
+        """
+        books = self.books()
+        named = agreement_hash is not None
+        rhos = books.agreement_rhos(agreement_hash or "") if named else books.all_rhos()
+        return Spend.of(compose_rho(rhos), self.delta if delta is None else delta)
+
+    def left(
+        self, budget: float, agreement_hash: str | None = None, delta: float | None = None
+    ) -> Spend:
+        """Return the largest further charge within ``budget`` (epsilon at ``delta``)."""
+        spent = self.spent(agreement_hash, delta)
+        return what_is_left(spent.rho, budget, spent.delta)
+
+    def segment(self, run_id: str) -> list[Entry]:
+        """Return one run's entries, JSON-able, for the run folder.
+
+        Raises:
+            LedgerError: If the ledger has no entry of this run.
+        """
+        with transaction(self.path, write=False) as connection:
+            entries = read_entries(connection)
+            replay(entries)
+        found = [entry for entry in entries if entry["run_id"] == run_id]
+        if not run_id or not found:
+            raise LedgerError(f"The ledger has no entry of run {run_id!r}.")
+        return found
+
+    def head(self) -> Head:
+        """Return the newest entry's position and hash."""
+        books = self.books()
+        return Head(books.data_set, books.position, books.head)
+
+    def supersede(self, folder: Path, child: str) -> tuple[str, dict[str, Any]]:
+        """Close this ledger in favour of a new version; :meth:`create` calls this.
+
+        Returns:
+            The new version's id (``child``, or the one noted before a crash) and what it
+            inherits.
+
+        Raises:
+            LedgerError: If a new version exists in another folder.
+        """
+        resolved = str(folder.resolve())
+        with transaction(self.path, write=True) as connection:
+            books = self._books(connection)
+            place = hashlib.sha256(f"{child}\n{resolved}".encode()).hexdigest()
+            closing = books.superseded or self._append(
+                connection, books, "superseded", "", {"child": child, "place": place}
+            )
+        body, head = closing["body"], closing["hash"]
+        child = body["child"]
+        if body["place"] != hashlib.sha256(f"{child}\n{resolved}".encode()).hexdigest():
+            raise LedgerError("This data set already has a new version, in another folder.")
+        return child, {"data_set": self.data_set, "head": head, "spent": books.bequest()}
+
+    @staticmethod
+    def verify_segment(entries: Sequence[Entry]) -> Charge:
+        """Check one run's entries; see :func:`.ledger_entries.verify_segment`."""
+        return verify_segment(entries)
+
+    def _books(self, connection: sqlite3.Connection) -> Books:
+        books = replay(read_entries(connection))
+        if books.data_set != self.data_set:
+            raise LedgerError("The ledger file was replaced by another data set's.")
+        return books
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        books: Books,
+        kind: str,
+        run_id: str,
+        body: Mapping[str, Any],
+    ) -> Entry:
+        entry = make_entry(
+            self.data_set, kind, run_id, body, position=books.position + 1, previous=books.head
+        )
+        insert_entry(connection, entry)
+        self._books(connection)
+        return entry

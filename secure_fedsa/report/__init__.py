@@ -1,0 +1,1 @@
+"""What a run shows to people: summary, HTML report, model card."""

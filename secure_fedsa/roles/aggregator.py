@@ -1,0 +1,195 @@
+"""The aggregator: opens blinded scores, adds masked ciphertexts, keeps the transcript.
+
+It holds the student's query key, so it can open replies; each reply carries a blind that
+only the key holder can take off. It never holds the feature key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.messages import (
+    KEY_HOLDER,
+    BlindedScores,
+    Body,
+    LedgerSegment,
+    QuerySecret,
+    Release,
+    Reply,
+    Result,
+    Roster,
+    RosterSignature,
+    Sum,
+    Upload,
+)
+from secure_fedsa.roles import session as opening
+from secure_fedsa.roles.effects import Deadline, Effect, Event, Received, Send
+from secure_fedsa.roles.rosters import check_roster, check_upload, roster_hash_of
+from secure_fedsa.roles.session import Session, must_be, once_only
+from secure_fedsa.signals import Encrypted
+from secure_fedsa.wire import canonical
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Aggregator:
+    """The aggregator's state.
+
+    Attributes:
+        session: The opening phases.
+        primes: The query key's secret primes.
+        segments: Ledger segments by teacher.
+        replies: Blinded scores still encrypted, by teacher.
+        roster: The roster in force.
+        roster_hash: Its hash.
+        signatures: Members that signed it.
+        uploads: Masked signals by member.
+        upload_hashes: Names of the messages that brought them.
+        sum_hash: SHA-256 of the sum's ciphertext.
+        released: Whether the sum was opened.
+        student_sha256: Hash of the student; ends the run.
+    """
+
+    session: Session
+    primes: tuple[bytes, ...] = ()
+    segments: dict[str, LedgerSegment] = field(default_factory=dict)
+    replies: dict[str, bytes] = field(default_factory=dict)
+    roster: Roster | None = None
+    roster_hash: str = ""
+    signatures: frozenset[str] = frozenset()
+    uploads: dict[str, Encrypted] = field(default_factory=dict)
+    upload_hashes: dict[str, str] = field(default_factory=dict)
+    sum_hash: str = ""
+    released: bool = False
+    student_sha256: str = ""
+
+
+def initial(session: Session) -> Aggregator:
+    """Return the state before the run."""
+    return Aggregator(session)
+
+
+def expected(state: Aggregator) -> frozenset[str]:
+    """Return the message kinds that the aggregator may take now."""
+    if state.session.over:
+        return frozenset()
+    kinds = set(opening.expected(state.session))
+    if state.session.keys_complete:
+        kinds.add("query-secret")
+    if state.session.all_ready:
+        kinds |= {"reply", "ledger", "roster"}
+    if state.roster is not None:
+        kinds |= {"roster-signature", "upload", "release"}
+    if state.released:
+        kinds.add("result")
+    return frozenset(kinds)
+
+
+def step(state: Aggregator, event: Event) -> tuple[Aggregator, list[Effect]]:
+    """Return the next state and the effects it asks for, in order.
+
+    Raises:
+        ProtocolError: If a message is not allowed here; the state is unchanged.
+    """
+    session, effects = opening.start(state.session, event)
+    state = replace(state, session=opening.absorb(session, event))
+    if isinstance(event, Received):
+        state = _absorb_message(state, event)
+    state, more = _progress(state, late=isinstance(event, Deadline))
+    return state, effects + more
+
+
+def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
+    sender, body = event.header.sender, event.body
+    assert isinstance(body, Body)
+    match body:
+        case QuerySecret(primes=primes):
+            must_be(not state.primes, sender, "sent a second query secret.")
+            return replace(state, primes=primes)
+        case Reply(query_hash=query_hash, reply=reply):
+            assert state.session.query_key is not None
+            once_only(state.replies, sender, "reply")
+            must_be(
+                query_hash == state.session.query_key.query_hash, sender, "answered another query."
+            )
+            return replace(state, replies={**state.replies, sender: reply})
+        case LedgerSegment():
+            once_only(state.segments, sender, "ledger")
+            return replace(state, segments={**state.segments, sender: body})
+        case Roster():
+            must_be(not state.uploads, sender, "sent a new roster after an upload.")
+            check_roster(body, state.session, sender)
+            return replace(
+                state,
+                roster=body,
+                roster_hash=roster_hash_of(body, state.session.run_id),
+                signatures=frozenset(),
+            )
+        case RosterSignature(roster_hash=roster_hash):
+            if roster_hash != state.roster_hash:
+                return state
+            return replace(state, signatures=state.signatures | {sender})
+        case Upload():
+            assert state.roster is not None
+            once_only(state.uploads, sender, "upload")
+            encrypted = check_upload(body, sender, state.roster, state.roster_hash, state.session)
+            return replace(
+                state,
+                uploads={**state.uploads, sender: encrypted},
+                upload_hashes={**state.upload_hashes, sender: event.hash},
+            )
+        case Release(sum_hash=sum_hash):
+            must_be(sum_hash == state.sum_hash, sender, "opened another sum.")
+            return replace(state, released=True)
+        case Result(student_sha256=sha256):
+            return replace(state, student_sha256=sha256)
+        case _:
+            return state
+
+
+def _progress(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
+    session = state.session
+    if session.over:
+        return state, []
+    if session.problem:
+        session, effects = opening.end(session)
+        return replace(state, session=session), effects
+    session, effects = opening.progress(session)
+    session, more = opening.make_ready(session, complete=bool(state.primes))
+    effects += more
+    state = replace(state, session=session)
+    for part in (_scores, _sum):
+        state, more = part(state, late=late)
+        effects += more
+    if state.student_sha256:
+        session, more = opening.stop(state.session)
+        return replace(state, session=session), effects + more
+    return state, effects
+
+
+def _scores(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
+    """Open the replies, still blinded, once all came or the deadline passed."""
+    session = state.session
+    complete = set(state.replies) == opening.teachers_of(session.agreement)
+    if session.done("scores") or not state.replies or not (complete or late):
+        return state, []
+    assert session.query_key is not None
+    suite = suite_of(session.agreement)
+    scores = suite.open_replies(state.primes, state.replies)
+    body = BlindedScores(session.query_key.query_hash, scores)
+    state = replace(state, session=session.mark("scores"))
+    return state, [Send(body, session.agreement.only(KEY_HOLDER))]
+
+
+def _sum(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
+    """Add the ciphertexts once every member's upload came; a partial sum is never made."""
+    del late
+    session = state.session
+    if state.roster is None or session.done("sum"):
+        return state, []
+    if set(state.uploads) != set(state.roster.members):
+        return state, []
+    aggregate = suite_of(session.agreement).add(state.uploads)
+    body = Sum(state.roster_hash, state.upload_hashes, aggregate.values, aggregate.ciphertext)
+    sum_hash = canonical.sha256(aggregate.ciphertext)
+    return replace(state, session=session.mark("sum"), sum_hash=sum_hash), [Send(body)]

@@ -1,0 +1,90 @@
+"""What every role checks about a roster and an upload, in one place."""
+
+from __future__ import annotations
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.errors import ProtocolError, SecureFedsaError
+from secure_fedsa.messages import KEY_HOLDER, Roster, Upload
+from secure_fedsa.privacy.rosters import roster_conflict
+from secure_fedsa.roles.session import ROSTER_DOMAIN, Session, must_be, teachers_of
+from secure_fedsa.signals import Encrypted
+from secure_fedsa.wire import bodies, canonical
+
+
+def roster_hash_of(roster: Roster, run_id: str) -> str:
+    """Return the hash that members sign: the run and the whole roster."""
+    value = {"run_id": run_id, "roster": bodies.to_json(roster)}
+    return canonical.digest(ROSTER_DOMAIN, value)
+
+
+def check_roster(roster: Roster, session: Session, sender: str) -> None:
+    """Refuse a roster that breaks the agreement, whoever signed it."""
+    agreement = session.agreement
+    members = set(roster.members)
+    must_be(sender == agreement.only(KEY_HOLDER), sender, "may not sign a roster.")
+    must_be(
+        roster.members == tuple(sorted(members)) and members <= teachers_of(agreement),
+        sender,
+        "signed a roster with unknown, repeated or unsorted members.",
+    )
+    must_be(
+        agreement.selection.smallest_sum <= len(members) <= agreement.selection.select,
+        sender,
+        f"signed a roster of {len(members)} members.",
+        why=f"The agreement allows {agreement.selection.smallest_sum} to "
+        f"{agreement.selection.select} (minimum cohort, max_colluding + 2, select).",
+    )
+    assert session.query_key is not None
+    must_be(
+        roster.keys_hash == session.keys_hash
+        and roster.query_hash == session.query_key.query_hash,
+        sender,
+        "signed a roster over other keys or another query.",
+    )
+
+
+def opened_conflict(
+    opened_before: tuple[frozenset[str], ...], members: frozenset[str], agreement: Agreement
+) -> str | None:
+    """Return why an earlier opened roster forbids this one, or None.
+
+    Both sides are sets of the same kind of name: parties (a teacher's own log, which is of
+    one data set) or data set ids (the key holder's log).
+    """
+    conflict = roster_conflict(opened_before, members, agreement.selection.max_colluding)
+    if conflict is None:
+        return None
+    return (
+        f"An earlier sum over the same data sets differs from it by {len(conflict)} teachers; "
+        "the difference of the two sums would show too few of them."
+    )
+
+
+def check_upload(
+    upload: Upload, sender: str, roster: Roster, roster_hash: str, session: Session
+) -> Encrypted:
+    """Return an upload's ciphertext after everything about it was checked.
+
+    Raises:
+        ProtocolError: If the sender is no member, or the upload is for another roster or
+            key, has another length, or is not a well-formed ciphertext.
+    """
+    must_be(sender in roster.members, sender, "uploaded without being on the roster.")
+    must_be(upload.roster_hash == roster_hash, sender, "uploaded for another roster.")
+    must_be(
+        upload.key_id == canonical.sha256(session.feature_key),
+        sender,
+        "encrypted under another key.",
+    )
+    must_be(
+        upload.values == session.agreement.feature_values,
+        sender,
+        f"uploaded {upload.values} values, agreed were {session.agreement.feature_values}.",
+    )
+    encrypted = Encrypted(upload.ciphertext, upload.values)
+    try:
+        suite_of(session.agreement).check_upload(encrypted, sender)
+    except SecureFedsaError as error:
+        raise ProtocolError(sender, "uploaded a malformed ciphertext.", why=str(error)) from error
+    return encrypted

@@ -1,0 +1,1 @@
+"""Bytes between parties: canonical encoding, signatures, sealing."""
