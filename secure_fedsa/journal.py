@@ -12,13 +12,14 @@ Erasure destroys the wrapping key: what it protected cannot be read again.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) ST
 """
 _KEY_FILE = "wrapping.key"
 _DATABASE = "journal.sqlite"
+_LOCK_FILE = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Journal:
         self.folder = folder
         with _storage(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (folder / _LOCK_FILE).open("a")
+            _lock(self._lock, folder)
             self._connection = sqlite3.connect(folder / _DATABASE, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -153,8 +157,22 @@ class Journal:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database and let go of the folder."""
         self._connection.close()
+        self._lock.close()
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    """Hold the folder against a second process, which would draw noise a second time."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StorageError(
+            f"Another process is at work in {folder}.",
+            why="Two processes in one run would draw two noises under one charge.",
+            do="Wait until it is done.",
+        ) from error
 
 
 def _write_private(path: Path, data: bytes) -> None:
@@ -205,7 +223,8 @@ def _to_json(event: fx.Event) -> dict[str, Any]:
             return {"event": name, "tag": tag, "value": [canonical.to_base64(v) for v in value]}
         case fx.Persisted(record=record, value=value):
             fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-            return {"event": name, "record": type(record).__name__, "fields": fields, "value": value}
+            kind = type(record).__name__
+            return {"event": name, "record": kind, "fields": fields, "value": value}
         case fx.SummaryRead(summary=summary):
             return {
                 "event": name,
@@ -217,7 +236,8 @@ def _to_json(event: fx.Event) -> dict[str, Any]:
                 "count_unit": summary.count_unit,
             }
         case _:
-            return {"event": name, **{f.name: getattr(event, f.name) for f in dataclasses.fields(event)}}
+            plain = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
+            return {"event": name, **plain}
 
 
 _PLAIN: dict[str, type[Any]] = {
@@ -240,8 +260,13 @@ def _from_json(value: dict[str, Any]) -> fx.Event:
             drawn = tuple(canonical.from_base64(item) for item in value["value"])
             return fx.Drawn(value["tag"], drawn)
         case "Persisted":
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value["fields"].items()}
-            return fx.Persisted(_RECORDS[value["record"]](**fields), value["value"])
+            stored: dict[str, Any] = value["fields"]
+            fields: dict[str, Any] = {
+                name: tuple(item) if isinstance(item, list) else item
+                for name, item in stored.items()
+            }
+            record: Any = _RECORDS[value["record"]]
+            return fx.Persisted(record(**fields), value["value"])
         case "SummaryRead":
             sums = from_int64_bytes(canonical.from_base64(value["sums"]))
             counts = from_int64_bytes(canonical.from_base64(value["counts"]))

@@ -17,6 +17,7 @@ from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 from secure_fedsa.messages import KEY_HOLDER, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
@@ -178,11 +179,11 @@ class LocalSite:
                 f"{self.me} lost {burned} signals to aborted runs.",
                 why="The agreement lets no further run start without its operator.",
             )
-        self._books.check_budget(
-            [noise_plan(agreement, self.me).event],
+        self._books.books().require_affordable(
+            "next",
             self.agreement_hash,
-            privacy.delta,
-            privacy.agreement_budget,
+            rho_of([noise_plan(agreement, self.me).event]),
+            (privacy.agreement_budget, privacy.delta),
             privacy.data_set_budget,
         )
 

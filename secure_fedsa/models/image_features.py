@@ -25,7 +25,6 @@ FloatArray = npt.NDArray[np.float64]
 
 _PIXEL_MAX = 255
 _LEVELS = 256  # integer steps of a unit response
-_CLIP = 64 * _LEVELS  # bound of a rounded response
 _ROOT_STEPS = 64.0  # integer steps of a square root
 _SIDE = 28  # larger images are averaged down towards this side
 _BLOCK = 64  # images a pass: keeps the working set inside the cache
@@ -58,8 +57,9 @@ class FilterBank:
 
     * every partial sum of f . x is at most 255 sum|f| < 2^24: exact in float32;
     * n sum x^2 - (sum x)^2 <= (255 n)^2 < 2^53: exact in float64;
-    * the normalised response is rounded to an integer and clipped at 2^14, so that a pooled
-      sum over fewer than 2^10 patches stays below 2^24.
+    * the contrast is at least sqrt(n) times the norm of x about its mean, so that by Cauchy
+      and Schwarz the normalised response is at most gain x levels x |f| / sqrt(n). It is
+      rounded to an integer, and that bound times the patches of a pooling cell is < 2^24.
     """
 
     def __init__(self, spec: BankSpec, filters: Float32Array, gain: float, floor: float) -> None:
@@ -69,6 +69,11 @@ class FilterBank:
         self.floor = floor  # added to the contrast's square: flat patches give no response
         reach = _PIXEL_MAX * float(np.abs(filters).sum(axis=0).max())
         require_exact(reach, FLOAT32_INTEGERS, "filter responses")
+        if np.any(filters.astype(np.float64).sum(axis=0) != 0):
+            raise DataError("A filter of the encoder does not sum to zero.")
+        longest = float(np.sqrt((filters.astype(np.float64) ** 2).sum(axis=0).max()))
+        # One unit for rounding, one for the float32 quotient and product before it.
+        self.response_bound = gain * _LEVELS * longest / np.sqrt(len(filters)) + 2
 
     @classmethod
     def fit(cls, images: PixelArray, spec: BankSpec, generator: np.random.Generator) -> FilterBank:
@@ -108,14 +113,15 @@ class FilterBank:
         response = windows.reshape(count * rows * columns, taps) @ self.filters
         response *= self._inverse_contrast(images)[:, None]
         np.rint(response, out=response)
-        np.clip(response, -_CLIP, _CLIP, out=response)
         threshold = np.float32(np.rint(self.spec.threshold * _LEVELS))
         shape = (count, rows, columns, self.spec.filters)
-        up = np.maximum(response - threshold, 0).reshape(shape)
-        np.negative(response, out=response)
-        response -= threshold
-        down = np.maximum(response, 0, out=response).reshape(shape)
-        return np.concatenate([_pool(up, pool), _pool(down, pool)], axis=1)
+        up = response - threshold
+        np.maximum(up, 0, out=up)
+        response += threshold
+        np.minimum(response, 0, out=response)
+        return np.concatenate(
+            [_pool(up.reshape(shape), pool), -_pool(response.reshape(shape), pool)], axis=1
+        )
 
     def _inverse_contrast(self, images: PixelArray) -> Float32Array:
         """Return gain x levels / contrast for every patch, float32, shape (patches,)."""
@@ -152,7 +158,7 @@ class ImageFeatures:
         self.banks = banks
         for bank in banks:
             require_exact(
-                bank.cells(height, width) * float(_CLIP), FLOAT32_INTEGERS, "pooled sums"
+                bank.cells(height, width) * bank.response_bound, FLOAT32_INTEGERS, "pooled sums"
             )
 
     @classmethod
@@ -187,7 +193,8 @@ class ImageFeatures:
                 np.full(
                     2 * bank.spec.filters * bank.spec.pool**2,
                     np.ceil(
-                        np.sqrt(bank.cells(self.height, self.width) * float(_CLIP)) * _ROOT_STEPS
+                        np.sqrt(bank.cells(self.height, self.width) * bank.response_bound)
+                        * _ROOT_STEPS
                     ),
                 )
                 for bank in self.banks

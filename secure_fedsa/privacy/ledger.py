@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from secure_fedsa.privacy.events import Event, events_from_list, events_to_list
 from secure_fedsa.privacy.ledger_books import (
     Books,
     Charge,
+    Head,
     charge_of,
     replay,
     same_charge,
@@ -42,15 +42,6 @@ from secure_fedsa.privacy.ledger_store import insert_entry, make_file, read_entr
 from secure_fedsa.privacy.parameters import positive, probability
 
 FILE_NAME = "ledger.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest entry of a ledger: what others countersign."""
-
-    data_set: str
-    position: int
-    hash: str
 
 
 class Ledger:
@@ -217,8 +208,7 @@ class Ledger:
 
     def opened_rosters(self) -> list[frozenset[str]]:
         """Return the rosters noted as opened, for :func:`~.rosters.roster_conflict`."""
-        notes = self.books().notes
-        return [frozenset(n["body"]["members"]) for n in notes if n["kind"] == "roster-opened"]
+        return self.books().opened_rosters()
 
     def books(self) -> Books:
         """Return the state that the chain adds up to, checked again."""
@@ -226,10 +216,7 @@ class Ledger:
             return self._books(connection)
 
     def spent(self, agreement_hash: str | None = None, delta: float | None = None) -> Spend:
-        """Return what the data set has spent in all, or under one agreement.
-
-        ``delta`` is the ledger's unless given.
-        """
+        """Return what the data set (or one agreement) spent; at the ledger's delta by default."""
         books = self.books()
         named = agreement_hash is not None
         rhos = books.agreement_rhos(agreement_hash or "") if named else books.all_rhos()
@@ -282,7 +269,7 @@ class Ledger:
         child = body["child"]
         if body["place"] != hashlib.sha256(f"{child}\n{resolved}".encode()).hexdigest():
             raise LedgerError("This data set already has a new version, in another folder.")
-        return child, {"data_set": self.data_set, "head": head, "spent": books.bequest()}
+        return child, {"data_set": self.data_set, "head": head, **books.bequest()}
 
     @staticmethod
     def verify_segment(entries: Sequence[Entry]) -> Charge:

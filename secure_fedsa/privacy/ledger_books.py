@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from secure_fedsa.errors import LedgerError, PrivacyParameterError
 from secure_fedsa.privacy.accountant import compose_rho, rho_of
@@ -56,6 +57,7 @@ class Books:
     data_set: str
     delta: float
     inherited: dict[str, float] = field(default_factory=dict)
+    inherited_rosters: list[list[str]] = field(default_factory=list)
     charges: dict[str, Charge] = field(default_factory=dict)
     notes: list[Entry] = field(default_factory=list)
     superseded: Entry | None = None
@@ -72,10 +74,18 @@ class Books:
         own = [charge.rho for charge in self.charges.values()]
         return [*self.inherited.values(), *own]
 
-    def bequest(self) -> dict[str, float]:
-        """Return what a new version of the data set inherits: rho for each agreement."""
+    def opened_rosters(self) -> list[frozenset[str]]:
+        """Return the rosters noted as opened, those of earlier versions included."""
+        own = [note["body"]["members"] for note in self.notes if note["kind"] == "roster-opened"]
+        return [frozenset(members) for members in [*self.inherited_rosters, *own]]
+
+    def bequest(self) -> dict[str, Any]:
+        """Return what a new version inherits: rho for each agreement, and opened rosters."""
         names = [*self.inherited, *(charge.agreement for charge in self.charges.values())]
-        return {name: compose_rho(self.agreement_rhos(name)) for name in dict.fromkeys(names)}
+        return {
+            "spent": {name: compose_rho(self.agreement_rhos(name)) for name in names},
+            "rosters": sorted({tuple(sorted(roster)) for roster in self.opened_rosters()}),
+        }
 
     def require_affordable(
         self,
@@ -106,6 +116,15 @@ class Books:
         require_within_budget(run_id, "this agreement", spent, asked, *agreement_budget)
         total = compose_rho(self.all_rhos())
         require_within_budget(run_id, "this data set", total, asked, dataset_budget, self.delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest entry of a ledger: what others countersign."""
+
+    data_set: str
+    position: int
+    hash: str
 
 
 def replay(entries: Iterable[Entry]) -> Books:
@@ -187,16 +206,20 @@ def _genesis(entry: Entry) -> Books:
     if entry["kind"] != "genesis":
         bad_entry(0, "a ledger begins with its data set's genesis")
     inherited: dict[str, float] = {}
+    rosters: list[list[str]] = []
     try:
         delta = probability(body["delta"], "delta")
         if body["inherits"] is not None:
-            if set(body["inherits"]) != {"data_set", "head", "spent"}:
+            if set(body["inherits"]) != {"data_set", "head", "spent", "rosters"}:
                 bad_entry(0, "its inheritance is incomplete")
             for name, rho in body["inherits"]["spent"].items():
                 inherited[name] = positive(rho, "rho")
+            rosters = [list(map(str, roster)) for roster in body["inherits"]["rosters"]]
     except (PrivacyParameterError, TypeError, AttributeError) as error:
         bad_entry(0, str(error))
-    return Books(data_set=entry["data_set"], delta=delta, inherited=inherited)
+    return Books(
+        data_set=entry["data_set"], delta=delta, inherited=inherited, inherited_rosters=rosters
+    )
 
 
 def charge_of(entry: Entry) -> Charge:

@@ -19,7 +19,7 @@ from secure_fedsa.models.saliency import SaliencyScale, quantise, score_from_int
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
-from secure_fedsa.privacy.ledger_entries import Charge, verify_segment
+from secure_fedsa.privacy.ledger_books import Charge, verify_segment
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
 from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_array
 

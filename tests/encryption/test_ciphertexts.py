@@ -12,7 +12,13 @@ import pytest
 from tenseal import sealapi
 
 from secure_fedsa.encryption.ciphertexts import add, check_upload, decrypt, encrypt
-from secure_fedsa.encryption.containers import read_fields, read_vector, write_fields, write_vector
+from secure_fedsa.encryption.containers import (
+    check_seal_object,
+    read_fields,
+    read_vector,
+    write_fields,
+    write_vector,
+)
 from secure_fedsa.encryption.keys import FeatureKey, generate_feature_key
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.entropy import public_generator
@@ -172,6 +178,39 @@ def test_uploads_of_a_wrong_form_are_refused_and_name_their_sender(
             add(parameters, {**uploads, "t1": Encrypted(data, VALUES)}, values=VALUES)
     with pytest.raises(ProtocolError, match="t1:"):
         add(parameters, {**uploads, "t1": Encrypted(good, VALUES - 1)}, values=VALUES)
+
+
+def test_a_second_encoding_of_a_ciphertext_is_refused(
+    parameters: BfvParameters, uploads: dict[str, Encrypted]
+) -> None:
+    """One ciphertext with two encodings: equal uploads with different hashes."""
+    first, second = read_vector("", parameters, uploads["t1"].ciphertext, VALUES)
+    # A zstd frame may be followed by a skippable one, which decompressors pass over.
+    longer = bytearray(first + b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"note")
+    longer[8:16] = len(longer).to_bytes(8, "little")
+    older = bytearray(first)
+    older[4] = 0  # SEAL 4.0
+    for changed in (longer, older):
+        data = write_vector(parameters.chunk_sizes(VALUES), [bytes(changed), second])
+        with pytest.raises(ProtocolError, match="t1:"):
+            check_upload(parameters, Encrypted(data, VALUES), values=VALUES, party="t1")
+
+
+def test_headers_are_checked_before_the_library_sees_them(
+    parameters: BfvParameters, uploads: dict[str, Encrypted]
+) -> None:
+    """The library would be the first to read a stranger's sizes."""
+    blob = read_vector("", parameters, uploads["t1"].ciphertext, VALUES)[0]
+    bounds = (100, 100_000)
+    check_seal_object("t1", blob, bounds)
+    for position in (0, 1, 2, 3, 5, 6, 7, 8, 15):
+        changed = bytearray(blob)
+        changed[position] ^= 1
+        with pytest.raises(ProtocolError, match="header"):
+            check_seal_object("t1", bytes(changed), bounds)
+    for wrong in ((len(blob) + 1, 100_000), (100, len(blob) - 1)):
+        with pytest.raises(ProtocolError, match="bytes"):
+            check_seal_object("t1", blob, wrong)
 
 
 def test_sums_of_foreign_or_incomplete_uploads_do_not_pass(

@@ -19,6 +19,12 @@ def signal(values: list[int]) -> Signal:
     return Signal(int_array([0]), int_array(values))
 
 
+def test_centre_at_its_ends() -> None:
+    """The two largest sums would change places."""
+    half = MODULUS // 2
+    assert centre(np.array([half, half + 1]), MODULUS).tolist() == [half, -half]
+
+
 @given(st.lists(st.integers(-BOUND, BOUND), min_size=1, max_size=50))
 def test_round_trip(values: list[int]) -> None:
     """A value, above all a negative one, would come back as another."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import tenseal
 
-from secure_fedsa.encryption import keys
+from secure_fedsa.encryption import ciphertexts, keys
 from secure_fedsa.encryption.ciphertexts import add, check_published_key, decrypt, encrypt
 from secure_fedsa.encryption.containers import BYTES, VARINT, read_fields, write_fields
 from secure_fedsa.encryption.keys import FeatureKey, generate_feature_key, public_context
@@ -102,6 +105,14 @@ def test_strange_public_keys_are_refused(
         keys.secret_context(parameters, feature_key.public)
     with pytest.raises(ProtocolError):
         keys.secret_context(parameters, larger.secret)
+    both = keys._compose(
+        parameters,
+        public=keys._take_key(2, feature_key.public),
+        secret=keys._take_key(3, feature_key.secret),
+    )
+    for data in (both, feature_key.secret + b"\0", feature_key.secret[:-1]):
+        with pytest.raises(ProtocolError):
+            keys.secret_context(parameters, data)
 
 
 def test_mutated_public_keys_never_crash(
@@ -130,6 +141,21 @@ def test_published_key_must_open_what_teachers_encrypt(
         check_published_key(parameters, feature_key.public, other_key.secret, parties=5)
     with pytest.raises(ProtocolError):
         check_published_key(parameters, feature_key.public, b"", parties=5)
+
+
+def test_a_published_key_that_opens_to_other_values_is_refused(
+    parameters: BfvParameters, feature_key: FeatureKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key under which only the values, not the noise, are wrong would pass."""
+    honest = ciphertexts._opener
+
+    def crooked(context: Any, parameters: BfvParameters, parties: int) -> Callable[[Any], Any]:
+        opener = honest(context, parameters, parties)
+        return lambda vector: opener(vector) + 1
+
+    monkeypatch.setattr(ciphertexts, "_opener", crooked)
+    with pytest.raises(ProtocolError, match="does not belong"):
+        check_published_key(parameters, feature_key.public, feature_key.secret, parties=2)
 
 
 def test_a_key_and_a_sum_that_match_each_other_only_are_refused(

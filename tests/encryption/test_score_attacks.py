@@ -22,6 +22,7 @@ from secure_fedsa.encryption.scoring import (
     _draw,
     _evaluate,
     blind_for_key_holder,
+    decrypt_blinded,
     evaluate,
 )
 from secure_fedsa.entropy import public_generator
@@ -237,7 +238,8 @@ def test_key_holder_and_teacher_read_one_residue_of_the_query(
     assert unpack((opened - randomness.blind) % modulus, 20, base, modulus) == query
     # z mod M and all of v, r and s: a function of one number below M.
     score_modulus = 1 << 9
-    forwarded = opened % score_modulus
+    forwarded = decrypt_blinded(paillier_key, reply, score_modulus)
+    assert forwarded < score_modulus
     packed = sum(q * s for q, s in zip(query, signal, strict=True))
     assert (forwarded - randomness.blind) % score_modulus == packed % score_modulus
 

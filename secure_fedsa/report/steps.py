@@ -1,0 +1,145 @@
+"""The run as a list of steps: who sends what to whom, in order, and how it is protected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from secure_fedsa.messages import (
+    AGGREGATOR,
+    EVERYONE,
+    KEY_HOLDER,
+    RULES,
+    STUDENT,
+    TEACHER,
+    Role,
+)
+from secure_fedsa.report.summary import RunFacts
+
+Cover = Literal["public", "sealed", "hidden", "open"]
+Act = Literal["act", "noise", "fake"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the drawing.
+
+    Attributes:
+        kind: Its name on the wire.
+        sender: Who sends it; None for every party.
+        recipients: Who gets it.
+        cover: public (signed, everybody may read it), sealed (to one recipient), hidden
+            (public, but what is inside is encrypted and masked) or open (a single
+            teacher's signal that anybody may read).
+        text: What it is, in words.
+    """
+
+    kind: str
+    sender: Role | None
+    recipients: tuple[Role, ...]
+    cover: Cover
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Something that a party does by itself: ``noise`` where noise is added."""
+
+    role: Role
+    act: Act
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A heading of the drawing."""
+
+    text: str
+
+
+Step = Message | Local | Phase
+
+
+def steps(facts: RunFacts) -> list[Step]:
+    """Return the steps of a run in order."""
+    he = facts.agreement.protection.he
+    chosen, everyone = len(facts.roster.members), len(facts.agreement.teachers)
+    noise = (
+        Local(TEACHER, "fake", "SIMULATED noise: not private")
+        if facts.simulated_noise
+        else Local(TEACHER, "noise", "draw discrete Gaussian NOISE")
+    )
+    return [
+        Phase("1 Readiness: no private data yet"),
+        _to_all("nonce", "fresh numbers, which make the run id"),
+        _to_all("keys", "sealing keys of this run"),
+        _said("feature-key", KEY_HOLDER, "one-use public key for features" if he else "no key"),
+        _said("query-key", STUDENT, "query key, with its proof" if he else "no query key"),
+        _said("query-secret", STUDENT, "how to open replies"),
+        _said("query", STUDENT, _either(he, "the student's saliency")),
+        _to_all("ready", "all saw the same keys and query"),
+        Phase("2 Private summary: charge, noise, then one access to records"),
+        Local(TEACHER, "act", "charge the privacy ledger"),
+        noise,
+        Local(TEACHER, "act", "read records once: noisy summary"),
+        _said("ledger", TEACHER, "what was charged"),
+        Phase("3 Saliency and selection"),
+        _said("reply", TEACHER, "encrypted score, blinded" if he else "score, NOT ENCRYPTED"),
+        _said("blind", TEACHER, "the blind of that score" if he else "empty: nothing is blinded"),
+        _said(
+            "blinded-scores", AGGREGATOR, "opened, still blinded" if he else "the scores, readable"
+        ),
+        Local(KEY_HOLDER, "act", f"select {chosen} of {everyone}"),
+        _said("roster", KEY_HOLDER, f"the {chosen} selected teachers"),
+        Phase(f"4 Features, from the {chosen} selected teachers"),
+        _said("mask-share", TEACHER, "pairwise masks" if he else "exchanged, but NOT USED"),
+        _said("roster-signature", TEACHER, "we take part in this roster"),
+        Message(
+            "upload",
+            TEACHER,
+            RULES["upload"].recipients,
+            "hidden" if he else "open",
+            "noisy signal, masked and encrypted" if he else "noisy signal IN THE OPEN",
+        ),
+        Phase("5 Release of one sum"),
+        Message(
+            "sum",
+            AGGREGATOR,
+            (KEY_HOLDER,),
+            "hidden" if he else "public",
+            "the sum, still encrypted" if he else "the sum",
+        ),
+        Local(KEY_HOLDER, "act", "add again, log, open" if he else "add again, log"),
+        _said("release", KEY_HOLDER, "the sum, for all to read"),
+        Phase("6 The student learns"),
+        Local(STUDENT, "act", "build the student"),
+        _said("result", STUDENT, "the student's hash"),
+    ]
+
+
+def _to_all(kind: str, text: str) -> Message:
+    return Message(kind, None, EVERYONE, "public", text)
+
+
+def _said(kind: str, sender: Role, text: str) -> Message:
+    rule = RULES[kind]
+    return Message(kind, sender, rule.recipients, rule.message_class, text)
+
+
+def _either(he: bool, what: str) -> str:
+    return f"{what}, encrypted" if he else f"{what}, NOT ENCRYPTED"
+
+
+def in_words(step: Message) -> str:
+    """Return a message of the drawing as a sentence, for those who do not see it."""
+    sender = "every party" if step.sender is None else step.sender
+    named = "all parties" if set(step.recipients) == set(EVERYONE) else " and ".join(
+        "each teacher" if role == TEACHER else role for role in step.recipients
+    )
+    cover = {
+        "public": "signed, for all to read",
+        "sealed": "sealed to its recipient",
+        "hidden": "signed; content encrypted",
+        "open": "signed; READABLE BY ALL",
+    }[step.cover]
+    return f"{sender} to {named}: {step.kind}: {step.text} ({cover})"
