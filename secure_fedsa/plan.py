@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.interface import bfv_parameters, score_bound
 from secure_fedsa.encryption.parameters import Headroom, check_headroom
 from secure_fedsa.encryption.scoring import score_modulus
-from secure_fedsa.encryption.suite import bfv_parameters, score_bound
 from secure_fedsa.errors import AgreementError, SecureFedsaError
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.roles.noisy_release import noise_plan

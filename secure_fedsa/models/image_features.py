@@ -281,9 +281,17 @@ def _box_sums(plane: FloatArray, size: int, stride: int) -> FloatArray:
 
 def _pool(maps: Float32Array, pool: int) -> Float32Array:
     """Sum (n, rows, columns, filters) into pool x pool cells, shape (n, pool^2 filters)."""
-    rows, columns = _edges(maps.shape[1], pool), _edges(maps.shape[2], pool)
-    pooled = np.add.reduceat(np.add.reduceat(maps, rows, axis=1), columns, axis=2)
-    return np.asarray(pooled.reshape(len(maps), -1), dtype=np.float32)
+    count, rows, columns, filters = maps.shape
+    cells = _membership(rows, pool)[:, None, :, None] * _membership(columns, pool)[:, None, :]
+    # A product with zeros and ones is a sum of integers too, and much faster than a loop.
+    pooled = cells.reshape(pool * pool, rows * columns) @ maps.reshape(count, -1, filters)
+    return np.asarray(pooled.reshape(count, -1), dtype=np.float32)
+
+
+def _membership(length: int, pool: int) -> Float32Array:
+    """Return which of ``pool`` cells each position belongs to, 0 or 1, shape (pool, length)."""
+    cell = np.searchsorted(_edges(length, pool), np.arange(length), side="right") - 1
+    return (cell == np.arange(pool)[:, None]).astype(np.float32)
 
 
 def _sample_patches(

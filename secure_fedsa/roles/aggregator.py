@@ -105,6 +105,12 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
     match body:
         case QuerySecret(primes=primes):
             must_be(not state.primes, sender, "sent a second query secret.")
+            assert state.session.query_key is not None
+            must_be(
+                suite_of(state.session.agreement).fits(primes, state.session.query_key.modulus),
+                sender,
+                "sent primes of another query key than the published one.",
+            )
             return replace(state, primes=primes)
         case Reply(query_hash=query_hash, reply=reply):
             assert state.session.query_key is not None

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.interface import QueryClaim
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.messages import (
+    AGGREGATOR,
     KEY_HOLDER,
+    STUDENT,
     Blind,
     Body,
     LedgerSegment,
@@ -217,18 +220,22 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
         sender,
         "sent a query other than the one whose hash it published.",
     )
-    suite = suite_of(session.agreement)
     try:
-        suite.check_query(
-            session.query_key.modulus,
-            session.query_key.proof,
-            ciphertexts,
-            session.run_id,
-            sender,
-        )
+        suite_of(session.agreement).check_query(_claim(session, ciphertexts))
     except SecureFedsaError as error:
         raise ProtocolError(sender, "sent a malformed query.", why=str(error)) from error
     return replace(state, query=ciphertexts)
+
+
+def _claim(session: Session, ciphertexts: tuple[bytes, ...]) -> QueryClaim:
+    assert session.query_key is not None
+    return QueryClaim(
+        session.query_key.modulus,
+        session.query_key.proof,
+        ciphertexts,
+        session.run_id,
+        session.agreement.only(STUDENT),
+    )
 
 
 def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
@@ -314,14 +321,12 @@ def _reply(state: Teacher) -> tuple[Teacher, list[Effect]]:
     assert session.query_key is not None
     assert state.randomness is not None
     suite = suite_of(state.agreement)
-    reply = suite.reply(
-        session.query_key.modulus, state.query, state.signal, state.randomness
-    )
+    reply = suite.reply(_claim(session, state.query), state.signal, state.randomness)
     query_hash = session.query_key.query_hash
     parties = state.agreement
     effects: list[Effect] = [
         Send(state.segment, slot=REPLY_SLOT),
-        Send(Reply(query_hash, reply), parties.only("aggregator"), REPLY_SLOT),
+        Send(Reply(query_hash, reply), parties.only(AGGREGATOR), REPLY_SLOT),
         Send(
             Blind(query_hash, suite.blind_share(state.randomness)), parties.only(KEY_HOLDER), REPLY_SLOT
         ),
@@ -370,10 +375,12 @@ def _upload(state: Teacher) -> tuple[Teacher, list[Effect]]:
         return state, []
     if not session.done("encrypt"):
         assert state.signal is not None
+        assert state.roster is not None
         suite = suite_of(state.agreement)
         masked = suite.mask(
             suite.encode(state.signal),
             me=session.me,
+            members=state.roster.members,
             mine=state.shares_out,
             theirs=state.shares_in,
             run_id=session.run_id,
