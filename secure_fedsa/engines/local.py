@@ -147,14 +147,12 @@ class LocalRun:
         session = Session(name, self.agreement, self.hash)
         site = self.sites[name]
         role = self.agreement.parties[name].role
-        opened = site.opened_rosters()
+        opened = site.opened()
         state: object
         if role == TEACHER:
             state = teacher.initial(session, opened_before=opened)
         elif role == KEY_HOLDER:
-            state = key_holder.initial(
-                session, opened_before=opened, opened_signals=site.opened_signals()
-            )
+            state = key_holder.initial(session, opened_before=opened)
         elif role == AGGREGATOR:
             state = aggregator.initial(session)
         else:

@@ -24,11 +24,13 @@ from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.release_log import ReleaseLog
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import noise_plan, read_private
+from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
 _FREE_BYTES_NEEDED = 64 * 2**20
 _IDENTITY_FILE = "identity.key"
+_HEAD_FILE = "ledger-head"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,33 +113,53 @@ class LocalSite:
         self.release_log = ReleaseLog(folder) if role == KEY_HOLDER else None
 
     def _open_ledger(self) -> Ledger:
-        if (self.folder / LEDGER_FILE).exists():
-            return Ledger.open(self.folder)
-        return Ledger.create(self.folder, delta=self.agreement.privacy.delta)
+        """Open the ledger, or start it once; a ledger that vanished is never started anew."""
+        marker = self.folder / _HEAD_FILE
+        try:
+            known = marker.read_text(encoding="ascii") if marker.exists() else None
+        except OSError as error:
+            raise StorageError(f"Cannot read {marker}.", why=f"{error.strerror}.") from error
+        if known is not None or (self.folder / LEDGER_FILE).exists():
+            return Ledger.open(self.folder, known_head=known)
+        ledger = Ledger.create(self.folder, delta=self.agreement.privacy.delta)
+        self._note_head(ledger)
+        return ledger
+
+    def _note_head(self, ledger: Ledger) -> None:
+        """Remember the newest head, so that a ledger cut back or removed is noticed."""
+        partial = self.folder / f"{_HEAD_FILE}.partial"
+        try:
+            partial.write_text(ledger.head().hash, encoding="ascii")
+            partial.rename(self.folder / _HEAD_FILE)
+        except OSError as error:
+            raise StorageError(f"Cannot write in {self.folder}.", why=f"{error.strerror}.") from error
 
     @property
     def _books(self) -> Ledger:
         assert self.ledger is not None
         return self.ledger
 
-    def opened_rosters(self) -> tuple[frozenset[str], ...]:
-        """Return the rosters that this party saw opened in earlier runs."""
+    def opened(self) -> tuple[Opened, ...]:
+        """Return the sums that this party's log remembers as opened."""
         if self.ledger is not None:
-            return tuple(self.ledger.opened_rosters())
+            books = self.ledger.books()
+            inherited = tuple(Opened("", frozenset(roster)) for roster in books.inherited_rosters)
+            return inherited + tuple(
+                Opened(note["run_id"], frozenset(note["body"]["members"]))
+                for note in books.notes
+                if note["kind"] == "roster-opened"
+            )
         if self.release_log is not None:
-            entries = self.release_log.entries()
-            return tuple(frozenset(entry["body"]["data_sets"].values()) for entry in entries)
+            bodies = [entry["body"] for entry in self.release_log.entries()]
+            return tuple(
+                Opened(
+                    body["run_id"],
+                    frozenset(body["data_sets"].values()),
+                    frozenset(body["signal_ids"].values()),
+                )
+                for body in bodies
+            )
         return ()
-
-    def opened_signals(self) -> frozenset[str]:
-        """Return the signals that entered a sum this key holder opened."""
-        if self.release_log is None:
-            return frozenset()
-        return frozenset(
-            signal
-            for entry in self.release_log.entries()
-            for signal in entry["body"]["signal_ids"].values()
-        )
 
     # --- what the run asks -------------------------------------------------------
 
@@ -239,6 +261,7 @@ class LocalSite:
                     privacy.agreement_budget,
                     privacy.data_set_budget,
                 )
+                self._note_head(self._books)
                 return None
             case fx.CommitCharge():
                 self._books.commit(run_id)

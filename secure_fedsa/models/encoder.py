@@ -122,6 +122,11 @@ class PublicEncoder:
         """Width d of the encoding."""
         return int(self._projection.shape[1])
 
+    @property
+    def filters(self) -> ImageFeatures | None:
+        """The public image filters; None for tables."""
+        return self._extractor if isinstance(self._extractor, ImageFeatures) else None
+
     @classmethod
     def fit(cls, probes: npt.NDArray[Any], spec: EncoderSpec | None = None) -> PublicEncoder:
         """Fit to public probes.

@@ -166,11 +166,11 @@ class ImageFeatures:
         cls, images: PixelArray, specs: tuple[BankSpec, ...], generator: np.random.Generator
     ) -> ImageFeatures:
         """Fit all banks to public images, uint8, shape (n, H, W, channels)."""
-        factor = max(1, min(images.shape[1:3]) // _SIDE)
+        factor = shrink_factor(*images.shape[1:3])
         small = _shrink(images, factor)
         height, width = small.shape[1:3]
         banks = tuple(
-            FilterBank.fit(small, _fitting(spec, min(height, width)), generator)
+            FilterBank.fit(small, fitting_bank(spec, min(height, width)), generator)
             for spec in specs
         )
         return cls(height, width, factor, banks)
@@ -232,6 +232,11 @@ class ImageFeatures:
         )
 
 
+def shrink_factor(height: int, width: int) -> int:
+    """Return by how much images of this size are averaged down before the filters."""
+    return max(1, min(height, width) // _SIDE)
+
+
 def _shrink(images: PixelArray, factor: int) -> PixelArray:
     """Average factor x factor blocks, rounding down; integers, so exact."""
     if factor == 1:
@@ -245,7 +250,7 @@ def _shrink(images: PixelArray, factor: int) -> PixelArray:
     return (total // factor**2).astype(np.uint8)
 
 
-def _fitting(spec: BankSpec, side: int) -> BankSpec:
+def fitting_bank(spec: BankSpec, side: int) -> BankSpec:
     """Shrink a bank's patches for images smaller than it was meant for."""
     size = min(spec.size, max(2, side // 2))
     stride = min(spec.stride, max(1, (side - size) // (2 * spec.pool)))
@@ -282,13 +287,13 @@ def _box_sums(plane: FloatArray, size: int, stride: int) -> FloatArray:
 def _pool(maps: Float32Array, pool: int) -> Float32Array:
     """Sum (n, rows, columns, filters) into pool x pool cells, shape (n, pool^2 filters)."""
     count, rows, columns, filters = maps.shape
-    cells = _membership(rows, pool)[:, None, :, None] * _membership(columns, pool)[:, None, :]
+    cells = membership(rows, pool)[:, None, :, None] * membership(columns, pool)[:, None, :]
     # A product with zeros and ones is a sum of integers too, and much faster than a loop.
     pooled = cells.reshape(pool * pool, rows * columns) @ maps.reshape(count, -1, filters)
     return np.asarray(pooled.reshape(count, -1), dtype=np.float32)
 
 
-def _membership(length: int, pool: int) -> Float32Array:
+def membership(length: int, pool: int) -> Float32Array:
     """Return which of ``pool`` cells each position belongs to, 0 or 1, shape (pool, length)."""
     cell = np.searchsorted(_edges(length, pool), np.arange(length), side="right") - 1
     return (cell == np.arange(pool)[:, None]).astype(np.float32)

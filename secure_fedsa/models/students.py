@@ -8,12 +8,34 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.models.heads import check_labels
-from secure_fedsa.models.training import Architecture, Student, TrainingSpec, train
+from secure_fedsa.models.training import (
+    Architecture,
+    Student,
+    TrainingSpec,
+    fit_last_layer,
+    train,
+)
 
 if TYPE_CHECKING:
     from secure_fedsa.models.amalgamation import AmalgamatedModel
+    from secure_fedsa.models.encoder import PublicEncoder
 
 LabelArray = npt.NDArray[np.int64]
+
+
+def student_architecture(encoder: PublicEncoder, classes: int) -> Architecture:
+    """Return the network that fits an encoder's records, and its filters if it has any."""
+    filters = encoder.filters
+    if filters is None:
+        return Architecture(encoder.schema, classes)
+    specs = [bank.spec for bank in filters.banks]
+    return Architecture(
+        encoder.schema,
+        classes,
+        sizes=tuple(spec.size for spec in specs),
+        pools=tuple(spec.pool for spec in specs),
+        filters=min(24, *(spec.filters for spec in specs)),
+    )
 
 
 def distil(
@@ -29,7 +51,9 @@ def distil(
     """Distil the amalgamated classifier into a network that works alone on raw records.
 
     The network learns the classifier's probabilities on the probes and the true labels of
-    the student's own records (Hinton, Vinyals and Dean 2015).
+    the student's own records (Hinton, Vinyals and Dean 2015). For images it starts from a
+    few of the public encoder's filters and fits its last layer; ``seed`` and ``spec`` matter
+    for tables only.
 
     Args:
         model: The classifier.
@@ -43,14 +67,14 @@ def distil(
     soft = np.exp(model.log_probabilities_of(encoded))
     classes = soft.shape[1]
     check_labels(labelled, labels, classes)
-    architecture = Architecture(model.encoder.schema, classes)
+    architecture = student_architecture(model.encoder, classes)
+    records = np.concatenate([probes, labelled])
+    targets = np.concatenate([soft, np.eye(classes)[labels]])
+    filters = model.encoder.filters
+    if filters is not None:
+        return fit_last_layer(records, targets, architecture, filters)
     return train(
-        np.concatenate([probes, labelled]),
-        np.concatenate([soft, np.eye(classes)[labels]]),
-        architecture,
-        seed=seed,
-        purpose="distillation",
-        spec=spec,
+        records, targets, architecture, seed=seed, purpose="distillation", spec=spec
     )
 
 

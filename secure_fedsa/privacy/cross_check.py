@@ -48,6 +48,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -152,6 +153,11 @@ def cross_check(events: Sequence[Event], delta: float) -> CrossCheck:
     delta = probability(delta, "delta")
     if not events:
         raise PrivacyParameterError("There is no release to account for.")
+    return _cross_check(tuple(events), delta)
+
+
+@lru_cache(maxsize=64)
+def _cross_check(events: tuple[Event, ...], delta: float) -> CrossCheck:
     rho = accountant.rho_of(events)
     epsilon = accountant.epsilon_from_rho(rho, delta)
     if epsilon > MAX_EPSILON or delta > MAX_DELTA:

@@ -12,7 +12,6 @@ from secure_fedsa.report.summary import RunFacts
 
 _LANES: tuple[Role, ...] = (TEACHER, STUDENT, AGGREGATOR, KEY_HOLDER)
 _MOST_CHIPS = 24
-_CHIP_CHARACTERS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Layout:
 
 
 WIDE = Layout("wide", 960, (130, 365, 600, 830), 170, 13, 6, narrow=False)
-NARROW = Layout("narrow", 340, (40, 127, 212, 299), 78, 11, 3, narrow=True)
+NARROW = Layout("narrow", 340, (42, 127, 212, 297), 82, 12, 3, narrow=True)
 
 
 @dataclass(slots=True)
@@ -61,9 +60,7 @@ class _Drawing:
     def add(self, name: str, *children: Markup | str, **attributes: str | float | None) -> None:
         self.shapes.append(element(name, *children, **attributes))
 
-    def text(
-        self, x: float, y: float, text: str, class_: str, *, anchor: str = "middle", scale: float = 1
-    ) -> None:
+    def text(self, x: float, y: float, text: str, class_: str, *, anchor: str = "middle") -> None:
         self.add(
             "text",
             text,
@@ -71,7 +68,7 @@ class _Drawing:
             y=round(y, 1),
             class_=class_,
             text_anchor=anchor,
-            font_size=round(self.layout.font * scale, 1),
+            font_size=self.layout.font,
         )
 
 
@@ -165,9 +162,8 @@ def _teachers(drawing: _Drawing, facts: RunFacts) -> None:
         x, y = 4 + column * (width + gap), top + row * (height + gap)
         on = " on" if name in chosen else ""
         drawing.add("rect", class_=f"chip{on}", x=x, y=y, width=width, height=height, rx=4)
-        label = textwrap.shorten(name, _CHIP_CHARACTERS, placeholder="…") or name
-        if layout.text_width(label) > width:
-            label = label[: int(width / layout.text_width("n")) - 1] + "…"
+        room = int(width / layout.text_width("n")) - 1
+        label = name if len(name) <= room else name[: room - 1] + "…"
         drawing.text(x + width / 2, y + 0.68 * height, label, f"chiptext{on}")
     rows = -(-len(shown) // layout.columns)
     drawing.y = top + rows * (height + gap) + 8
@@ -205,7 +201,7 @@ def _local(drawing: _Drawing, step: Local) -> None:
     drawing.add(
         "rect", class_=f"act {step.act}", x=x, y=drawing.y, width=width, height=height, rx=4
     )
-    drawing.text(x + width / 2, drawing.y + 0.66 * height, step.text, f"acttext {step.act}")
+    drawing.text(x + width / 2, drawing.y + 0.66 * height, step.text, f"acttext on-{step.act}")
     drawing.y += height + 4
 
 

@@ -32,25 +32,24 @@ Child = Markup | str | None
 
 
 def readable(text: str) -> str:
-    """Return ``text`` with everything that a browser would act on or hide made visible.
+    r"""Return ``text`` with everything that a browser would act on or hide made visible.
 
     Control characters, direction overrides and lone surrogates become U+FFFD; line breaks
     become spaces.
 
-    >>> readable("coats\\nand\\u202e boots")
-    'coats and\ufffd boots'
+    >>> readable("coats\nand\u202e boots")
+    'coats and� boots'
     """
     spaced = " ".join(text.splitlines()) if text.splitlines() else text
     return "".join(
         "\ufffd"
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co")
-        and character not in _JOINERS
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") and character not in _JOINERS
         else character
         for character in spaced
     )
 
 
-def element(name: str, *children: Child, **attributes: str | float | None) -> Markup:
+def element(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:
     """Return an element; texts and attributes are escaped.
 
     A trailing underscore of an attribute name is dropped and the others become hyphens.
@@ -117,9 +116,7 @@ def bullets(texts: Iterable[Child]) -> Markup:
 
 def section(key: str, title: str, *children: Child) -> Markup:
     """Return a section with its heading."""
-    return element(
-        "section", element("h2", title, id=key), *children, aria_labelledby=key
-    )
+    return element("section", element("h2", title, id=key), *children, aria_labelledby=key)
 
 
 def share(value: float | None) -> str:

@@ -75,8 +75,10 @@ def steps(facts: RunFacts) -> list[Step]:
         _to_all("keys", "sealing keys of this run"),
         _said("feature-key", KEY_HOLDER, "one-use public key for features" if he else "no key"),
         _said("query-key", STUDENT, "query key, with its proof" if he else "no query key"),
-        _said("query-secret", STUDENT, "how to open replies"),
-        _said("query", STUDENT, _either(he, "the student's saliency")),
+        _said("query-secret", STUDENT, "how to open replies" if he else "empty: nothing to open"),
+        _said(
+            "query", STUDENT, "the student's saliency, " + ("encrypted" if he else "NOT ENCRYPTED")
+        ),
         _to_all("ready", "all saw the same keys and query"),
         Phase("2 Private summary: charge, noise, then one access to records"),
         Local(TEACHER, "act", "charge the privacy ledger"),
@@ -126,15 +128,13 @@ def _said(kind: str, sender: Role, text: str) -> Message:
     return Message(kind, sender, rule.recipients, rule.message_class, text)
 
 
-def _either(he: bool, what: str) -> str:
-    return f"{what}, encrypted" if he else f"{what}, NOT ENCRYPTED"
-
-
 def in_words(step: Message) -> str:
     """Return a message of the drawing as a sentence, for those who do not see it."""
     sender = "every party" if step.sender is None else step.sender
-    named = "all parties" if set(step.recipients) == set(EVERYONE) else " and ".join(
-        "each teacher" if role == TEACHER else role for role in step.recipients
+    named = (
+        "all parties"
+        if set(step.recipients) == set(EVERYONE)
+        else " and ".join("each teacher" if role == TEACHER else role for role in step.recipients)
     )
     cover = {
         "public": "signed, for all to read",

@@ -45,12 +45,14 @@ font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%;font-size:.93rem}
 caption{text-align:left;color:var(--soft);font-size:.88rem;padding:0 0 .45rem}
 th,td{text-align:left;vertical-align:top;padding:.45rem .9rem .45rem 0;
-border-bottom:1px solid var(--rule);font-variant-numeric:tabular-nums}
+border-bottom:1px solid var(--rule);font-variant-numeric:tabular-nums;overflow-wrap:break-word}
+bdi,code{overflow-wrap:anywhere}
 thead th{color:var(--soft);font-size:.84rem;font-weight:600;border-bottom-width:2px}
 tbody th{font-weight:600}
 td:last-child,th:last-child{padding-right:0}
-.bars tbody th{width:15rem}
+.bars tbody th{width:31%}
 .bars td:last-child{width:42%;min-width:8rem}
+.nums td:nth-child(2),.bars td:nth-child(2){white-space:nowrap}
 .bars .sub{display:block;font-weight:400;color:var(--soft);font-size:.86rem}
 .bars svg{display:block;width:100%;height:1.3rem}
 .track{fill:var(--wash)}.bar{fill:var(--quiet)}.bar.own{fill:var(--accent)}
@@ -83,7 +85,7 @@ paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}
 .flow .act{fill:var(--wash);stroke:var(--quiet)}
 .flow .act.noise{stroke:var(--amber);stroke-width:2.5}
 .flow .act.fake{fill:var(--alarm);stroke:var(--alarm)}
-.flow .acttext{stroke:none}.flow .acttext.fake{fill:#fff;font-weight:700}
+.flow .acttext{stroke:none}.flow .acttext.on-fake{fill:#fff;font-weight:700}
 .narrow{display:none}
 footer{color:var(--soft);font-size:.88rem;padding-top:1.2rem;padding-bottom:3rem}
 @media(max-width:44rem){
@@ -93,6 +95,7 @@ padding-right:1rem}.wide{display:none}.narrow{display:block}
 .stack thead{position:absolute;left:-200vw}
 .stack,.stack tbody,.stack tr,.stack th,.stack td{display:block;width:auto}
 .stack tr{border-bottom:1px solid var(--rule);padding:.55rem 0}
+.nums td:nth-child(2),.bars td:nth-child(2){white-space:normal}
 .stack th,.stack td,.bars tbody th,.bars td:last-child{border:0;padding:.08rem 0;width:auto}
 .stack td[data-label]::before{content:attr(data-label) ": ";color:var(--soft);
 font-size:.88rem}

@@ -12,8 +12,7 @@ NO_RECEIPT = "A receipt that others can verify is not part of this version."
 ENCRYPTION_OFF = (
     "ENCRYPTION AND MASKS ARE OFF: this run summed the teachers' noisy signals in the open. "
     "Each teacher's signal and score can be read singly by others, and so can the student's "
-    "query. Only the noise protects the teachers' records. Never run real data this way "
-    "unless law or contract covers it."
+    "query. Never run real data this way unless law or contract covers it."
 )
 SIMULATED_NOISE = (
     "SIMULATED NOISE: protects nobody. The noise came from a seed, so that anyone can subtract "
@@ -21,7 +20,7 @@ SIMULATED_NOISE = (
 )
 ENCRYPTION_ON = (
     "Encryption and masks are on. The aggregator added encrypted, masked signals; "
-    "the key holder opened one sum; no single teacher's signal was ever in the open."
+    "the key holder opened one sum; no message showed a single teacher's signal."
 )
 
 ACCURACY_NAMES = {
@@ -47,7 +46,8 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     if summary["simulated"]:
         found.append(SIMULATED_NOISE)
     if not summary["protection"]["he"]:
-        found.append(ENCRYPTION_OFF)
+        rest = "Nothing" if summary["simulated"] else "Only the noise"
+        found.append(f"{ENCRYPTION_OFF} {rest} protects the teachers' records.")
     return found
 
 
@@ -122,8 +122,10 @@ def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
 def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     """Return what the privacy claim leaves out."""
     limits = [
-        "The student's own labelled records are NOT protected by differential privacy: the "
-        "query, the scores and the student itself are made from them without noise.",
+        (
+            "The student's own labelled records are NOT protected by differential privacy: the "
+            "query, the scores and the student itself are made from them without noise."
+        ),
         "Facts about an institution as a whole (its classes, their balance, what sets its "
         "records apart) are not hidden by differential privacy. "
         + (
@@ -132,9 +134,11 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             if summary["protection"]["he"]
             else "In this run nothing else hides them either."
         ),
-        "Epsilon is this run's. Earlier and later runs on the same data add up: across runs "
-        "only the composition of differential privacy is claimed, in each teacher's ledger. "
-        "A person with records at several teachers composes over them.",
+        (
+            "Epsilon is this run's. Earlier and later runs on the same data add up: across runs "
+            "only the composition of differential privacy is claimed, in each teacher's ledger. "
+            "A person with records at several teachers composes over them."
+        ),
         "Who was selected is attested by the parties that signed, not verifiable by others.",
     ]
     if facts.agreement.privacy.unit == "record":
@@ -167,8 +171,10 @@ def recomputable(facts: RunFacts) -> list[str]:
     """Return what the files of the run folder suffice to work out again."""
     agreement = facts.agreement
     found = [
-        "signatures of the agreement and of all messages, and the run id from agreement and nonces "
-        "(whose keys these are, the folder alone cannot show)",
+        (
+            "signatures of the agreement and of all messages, and the run id from agreement and "
+            "nonces (whose keys these are, the folder alone cannot show)"
+        ),
         "epsilon from the agreement's noise, and each teacher's charge in its ledger segment",
         "the roster's size against the agreed minimum, and that every member signed it",
         "the student's hash in its result message, from student/",

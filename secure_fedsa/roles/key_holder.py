@@ -7,6 +7,7 @@ silent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from secure_fedsa.encryption.suite import suite_of
@@ -40,7 +41,7 @@ from secure_fedsa.roles.effects import (
     Started,
 )
 from secure_fedsa.roles.noisy_release import check_segment, score_unit
-from secure_fedsa.roles.rosters import check_upload, opened_conflict, roster_hash_of
+from secure_fedsa.roles.rosters import Opened, check_upload, opened_conflict, roster_hash_of
 from secure_fedsa.roles.session import Session, must_be, once_only
 from secure_fedsa.selection import choose
 from secure_fedsa.signals import Aggregate, Encrypted
@@ -53,8 +54,7 @@ class KeyHolder:
 
     Attributes:
         session: The opening phases.
-        opened_before: Data sets behind each sum opened in earlier runs.
-        opened_signals: Signal ids that entered an opened sum.
+        opened_before: Sums that this key holder opened, from its release log.
         secret_key: The feature key's secret part.
         segments: Ledger segments by teacher.
         charges: Hash of the ledger's charge by teacher: the only signal id it may upload.
@@ -74,8 +74,7 @@ class KeyHolder:
     """
 
     session: Session
-    opened_before: tuple[frozenset[str], ...] = ()
-    opened_signals: frozenset[str] = frozenset()
+    opened_before: tuple[Opened, ...] = ()
     secret_key: bytes = b""
     segments: dict[str, LedgerSegment] = field(default_factory=dict)
     charges: dict[str, str] = field(default_factory=dict)
@@ -97,11 +96,10 @@ class KeyHolder:
 def initial(
     session: Session,
     *,
-    opened_before: tuple[frozenset[str], ...] = (),
-    opened_signals: frozenset[str] = frozenset(),
+    opened_before: tuple[Opened, ...] = (),
 ) -> KeyHolder:
     """Return the state before the run."""
-    return KeyHolder(session, opened_before=opened_before, opened_signals=opened_signals)
+    return KeyHolder(session, opened_before=opened_before)
 
 
 def expected(state: KeyHolder) -> frozenset[str]:
@@ -247,13 +245,24 @@ def gate(state: KeyHolder) -> None:
         )
     if not members <= set(state.segments):
         raise ReleaseRefused("A member's ledger does not show the charge.")
-    again = sorted(set(state.signal_ids.values()) & state.opened_signals)
+    run_id = state.session.run_id
+    used = {s for o in state.opened_before if o.run_id != run_id for s in o.signals}
+    again = set(state.signal_ids.values()) & used
     if again or len(set(state.signal_ids.values())) != len(members):
         raise ReleaseRefused("A signal was in an opened sum before.", do="Start a new run.")
-    data_sets = frozenset(state.data_sets[name] for name in members)
-    conflict = opened_conflict(state.opened_before, data_sets, agreement)
+    conflict = _conflict(state, members)
     if conflict:
         raise ReleaseRefused("The sum stays closed.", why=conflict)
+
+
+def _conflict(state: KeyHolder, members: Iterable[str]) -> str | None:
+    """Return why the release log forbids a sum over these members, or None."""
+    return opened_conflict(
+        state.opened_before,
+        frozenset(state.data_sets[name] for name in members),
+        run_id=state.session.run_id,
+        agreement=state.session.agreement,
+    )
 
 
 def _progress(state: KeyHolder, *, late: bool) -> tuple[KeyHolder, list[Effect]]:
@@ -322,8 +331,7 @@ def _sign_roster(state: KeyHolder, members: tuple[str, ...]) -> tuple[KeyHolder,
         ledger_heads={name: segment.head for name, segment in state.segments.items()},
         scores=_published(state),
     )
-    data_sets = frozenset(state.data_sets[name] for name in members)
-    conflict = opened_conflict(state.opened_before, data_sets, session.agreement)
+    conflict = _conflict(state, members)
     if conflict:
         return _abort(state, "selection", f"The sum would stay closed. {conflict}", ())
     roster_hash = roster_hash_of(roster, session.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
@@ -44,15 +46,28 @@ def check_roster(roster: Roster, session: Session, sender: str) -> None:
     )
 
 
-def opened_conflict(
-    opened_before: tuple[frozenset[str], ...], members: frozenset[str], agreement: Agreement
-) -> str | None:
-    """Return why an earlier opened roster forbids this one, or None.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sum that was opened, as a log remembers it.
 
-    Both sides are sets of the same kind of name: parties (a teacher's own log, which is of
-    one data set) or data set ids (the key holder's log).
+    Attributes:
+        run_id: The run that opened it.
+        members: Its members: party names in a teacher's log, which is of one data set; data
+            set ids in the key holder's log.
+        signals: The signals in it, where the log knows them.
     """
-    conflict = roster_conflict(opened_before, members, agreement.selection.max_colluding)
+
+    run_id: str
+    members: frozenset[str]
+    signals: frozenset[str] = frozenset()
+
+
+def opened_conflict(
+    log: tuple[Opened, ...], members: frozenset[str], *, run_id: str, agreement: Agreement
+) -> str | None:
+    """Return why a sum opened in an earlier run forbids this roster, or None."""
+    earlier = [opened.members for opened in log if opened.run_id != run_id]
+    conflict = roster_conflict(earlier, members, agreement.selection.max_colluding)
     if conflict is None:
         return None
     return (

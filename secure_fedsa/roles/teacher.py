@@ -53,7 +53,7 @@ from secure_fedsa.roles.effects import (
     SummaryRead,
 )
 from secure_fedsa.roles.noisy_release import check_segment, derive_signal, noise_plan
-from secure_fedsa.roles.rosters import check_roster, opened_conflict, roster_hash_of
+from secure_fedsa.roles.rosters import Opened, check_roster, opened_conflict, roster_hash_of
 from secure_fedsa.roles.session import Session, must_be, once_only
 from secure_fedsa.signals import Encrypted, NoisySummary, Signal
 from secure_fedsa.wire import canonical
@@ -84,11 +84,11 @@ class Teacher:
         bound: Roster hash that the signal is bound to, for ever.
         uploaded: Whether the masked upload was sent.
         opened: Whether the sum over the bound roster was opened.
-        opened_before: Rosters opened in earlier runs over this data set.
+        opened_before: Sums opened over this data set, from its ledger.
     """
 
     session: Session
-    opened_before: tuple[frozenset[str], ...] = ()
+    opened_before: tuple[Opened, ...] = ()
     query: tuple[bytes, ...] = ()
     randomness: tuple[bytes, bytes] | None = None
     summary: NoisySummary | None = None
@@ -120,7 +120,7 @@ class Teacher:
 
 
 def initial(
-    session: Session, *, opened_before: tuple[frozenset[str], ...] = ()
+    session: Session, *, opened_before: tuple[Opened, ...] = ()
 ) -> Teacher:
     """Return the state before the run."""
     return Teacher(session, opened_before=opened_before)
@@ -255,7 +255,12 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
             sender,
             "countersigned another ledger head than this teacher's.",
         )
-        conflict = opened_conflict(state.opened_before, frozenset(roster.members), agreement)
+        conflict = opened_conflict(
+            state.opened_before,
+            frozenset(roster.members),
+            run_id=session.run_id,
+            agreement=agreement,
+        )
         must_be(
             conflict is None,
             sender,

@@ -1,0 +1,253 @@
+"""report.html: one run on one page that needs nothing but itself.
+
+No script, no request, no font or image from elsewhere; the page's own policy forbids them.
+Values come from summary.json where it has them, so that the page never shows what the
+agreement keeps back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secure_fedsa.report import wording
+from secure_fedsa.report.drawing import Axis, bar
+from secure_fedsa.report.flow import flow, legend
+from secure_fedsa.report.markup import (
+    Child,
+    Markup,
+    element,
+    join,
+    number,
+    paragraphs,
+    section,
+    share,
+    table,
+    users,
+)
+from secure_fedsa.report.protection import encryption_section, privacy_sections
+from secure_fedsa.report.record import agreement_section, cost_section, trust_section
+from secure_fedsa.report.style import STYLE
+from secure_fedsa.report.summary import RunFacts
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_CLASSES_SHOWN = 12
+
+
+def report_html(facts: RunFacts, summary: dict[str, Any]) -> str:
+    """Return the report of a finished run as one HTML document.
+
+    Args:
+        facts: The run.
+        summary: What :func:`secure_fedsa.report.summary.summary_json` made of it.
+    """
+    title = f"Run {facts.run_id[:12]}"
+    page = element(
+        "html",
+        element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="referrer", content="no-referrer"),
+            element("title", f"{title}: secure-fedsa report"),
+            element("style", Markup(STYLE)),
+        ),
+        element(
+            "body",
+            _header(facts, summary),
+            element(
+                "main",
+                _figures(facts, summary),
+                _flow_section(facts),
+                _teachers_section(facts, summary),
+                _accuracy_section(summary),
+                *privacy_sections(facts, summary),
+                encryption_section(facts),
+                cost_section(summary),
+                trust_section(facts, summary),
+                agreement_section(facts, summary),
+            ),
+            element("footer", f"Written by secure-fedsa at the end of run {facts.run_id}."),
+        ),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page.html}\n"
+
+
+def _header(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    return element(
+        "header",
+        element("p", "secure-fedsa run report", class_="eyebrow"),
+        element("h1", users(facts.agreement.title)),
+        *(_alarm(text) for text in wording.warnings(summary)),
+        None if wording.warnings(summary) else _calm(),
+        element("p", wording.outcome(summary), class_="lead"),
+        element("p", wording.privacy_statement(facts, summary), class_="lead"),
+        element("p", "Run ", element("code", facts.run_id), class_="run"),
+    )
+
+
+def _alarm(text: str) -> Markup:
+    head, _, rest = text.partition(": ")
+    return element(
+        "div",
+        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
+        class_="banner alarm",
+        role="alert",
+    )
+
+
+def _calm() -> Markup:
+    head, rest = wording.ENCRYPTION_ON.split(". ", maxsplit=1)
+    return element(
+        "div",
+        element("p", element("strong", f"{head}."), f" {rest}"),
+        class_="banner calm",
+        role="status",
+    )
+
+
+def _figures(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    accuracy, best = summary["accuracy"].get("student"), wording.best_baseline(summary)
+    teachers = summary["teachers"]
+    chosen = sum(bool(teacher["selected"]) for teacher in teachers)
+    spent = f"ε = {number(summary['epsilon'])}"
+    scope = (
+        f"at δ = {number(summary['delta'])}, for each teacher in this run; protects "
+        f"{wording.unit(facts)} ({_relation(facts)})"
+    )
+    if summary["simulated"]:
+        spent, scope = "none", f"simulated noise; fresh noise would give {spent} {scope}"
+    compared = "share of the test records that it gets right"
+    if best is not None:
+        compared = f"best baseline without teachers: {share(best[1])}"
+    return element(
+        "dl",
+        _figure("Student test accuracy", share(accuracy), compared),
+        _figure("Differential privacy", spent, scope),
+        _figure(
+            "Teachers selected",
+            f"{chosen} of {len(teachers)}",
+            f"at most {facts.agreement.selection.select} by agreement, "
+            f"no sum over fewer than {facts.plan.smallest_sum}",
+        ),
+        class_="figures",
+    )
+
+
+def _relation(facts: RunFacts) -> str:
+    return facts.agreement.privacy.neighbours.replace("add-remove", "add/remove")
+
+
+def _figure(name: str, value: str, small: str) -> Markup:
+    return element(
+        "div",
+        element("dt", name),
+        element("dd", value, class_="big"),
+        element("dd", small, class_="small"),
+    )
+
+
+def _flow_section(facts: RunFacts) -> Markup:
+    protection = facts.agreement.protection
+    return section(
+        "flow",
+        "The run, message by message",
+        element(
+            "p",
+            "Time runs downward. Sizes are of all messages of a kind together. A box with a "
+            "thick border is where noise is added: before anything leaves the teacher, and "
+            "after the charge is durable.",
+        ),
+        legend(he=protection.he),
+        flow(facts),
+    )
+
+
+def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    selection, teachers = facts.agreement.selection, summary["teachers"]
+    scores = [teacher["score"] for teacher in teachers if teacher["score"] is not None]
+    kinds = any(teacher["kind"] is not None for teacher in teachers)
+    axis = Axis.around(scores, selection.threshold)
+    ordered = sorted(
+        teachers, key=lambda t: (-t["score"] if t["score"] is not None else 0.0, t["id"])
+    )
+    rows: list[list[Child]] = []
+    for teacher in ordered:
+        score, chosen = teacher["score"], bool(teacher["selected"])
+        row: list[Child] = [
+            join([users(teacher["id"]), element("span", _task(teacher["task"]), class_="sub")]),
+            "not published" if score is None else f"{score:.3f}",
+            element("span", _status(teacher, selection.threshold), class_=_pill(chosen=chosen)),
+        ]
+        if kinds:
+            row.append("not known" if teacher["kind"] is None else users(teacher["kind"]))
+        row.append(bar(score, axis, own=chosen))
+        rows.append(row)
+    headers = ["Teacher and its task", "Score", "Outcome"]
+    headers += ["Kind (demo)"] if kinds else []
+    headers.append(f"Score, line at {selection.threshold:g}")
+    return section(
+        "teachers",
+        "Teachers and their scores",
+        paragraphs(
+            "A score says how far a teacher's noisy saliency agrees with the student's. At most "
+            f"{selection.select} teachers with a score of at least {selection.threshold:g} are "
+            "selected; the dashed line is that agreed threshold."
+        ),
+        None if scores else element("p", "The scores of this run are not published."),
+        table("Scores and selection by teacher", headers, rows, class_="bars stack"),
+    )
+
+
+def _pill(*, chosen: bool) -> str:
+    return "pill on" if chosen else "pill"
+
+
+def _task(classes: list[str]) -> Markup:
+    more = len(classes) - _CLASSES_SHOWN
+    parts: list[Child] = []
+    for index, name in enumerate(classes[:_CLASSES_SHOWN]):
+        parts += [", " if index else None, users(name)]
+    return join([*parts, f" and {more} more" if more > 0 else None])
+
+
+def _status(teacher: dict[str, Any], threshold: float) -> str:
+    if teacher["selected"]:
+        return "selected"
+    score = teacher["score"]
+    if score is None:
+        return "not selected"
+    return "below threshold" if score < threshold else "above, not among the best"
+
+
+def _accuracy_section(summary: dict[str, Any]) -> Markup:
+    values = wording.accuracies(summary)
+    axis = Axis(0.0, 1.0)
+    rows: list[list[Child]] = [
+        [
+            join(
+                [
+                    wording.ACCURACY_NAMES[name],
+                    element("span", wording.ACCURACY_MEANING[name], class_="sub"),
+                ]
+            ),
+            share(value),
+            bar(value, axis, own=name in wording.OWN),
+        ]
+        for name, value in values.items()
+    ]
+    return section(
+        "accuracy",
+        "Accuracy against baselines",
+        paragraphs("Share of test records classified rightly; test records serve nothing else."),
+        table(
+            "Test accuracy by model",
+            ["Model", "Accuracy", "From 0 to 1"],
+            rows,
+            class_="bars stack",
+        ),
+        element(
+            "p", "The baselines use no teacher, hence spend none of their privacy.", class_="note"
+        ),
+    )

@@ -1,0 +1,171 @@
+"""The model card: what the student is, how good, what protects whom, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secure_fedsa.report import wording
+from secure_fedsa.report.markup import number, readable, share
+from secure_fedsa.report.summary import RunFacts
+
+_SPECIAL = frozenset("\\`*_[]|~$!#")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_CLASSES_SHOWN = 12
+
+_SNIPPET = """\
+```python
+import json
+from pathlib import Path
+
+from secure_fedsa.models.training import Student
+
+folder = Path("student")
+student = Student.from_bytes(
+    json.loads((folder / "architecture.json").read_text()),
+    (folder / "network.safetensors").read_bytes(),
+)
+# records: images uint8 (n, height, width[, channels]), or a table of numbers (n, columns)
+classes = student.predict(records)  # int64 (n,), numbers of the student's classes
+```"""
+
+
+def model_card(facts: RunFacts, summary: dict[str, Any]) -> str:
+    """Return the model card of a run's student as Markdown.
+
+    Args:
+        facts: The run.
+        summary: What :func:`secure_fedsa.report.summary.summary_json` made of it.
+    """
+    parts = [
+        "# Student of run " + facts.run_id[:12],
+        *(_alarm(text) for text in wording.warnings(summary)),
+        wording.outcome(summary),
+        "## What it is",
+        _what(summary),
+        "## Files",
+        _FILES,
+        "## Use",
+        "The network works alone on raw records, without the encoder and the head:",
+        _SNIPPET,
+        "## Task and teachers",
+        _task(facts, summary),
+        "## Test accuracy",
+        _accuracy(summary),
+        "## Data and privacy",
+        _privacy(facts, summary),
+        "## Encryption",
+        _encryption(facts),
+        "## Limits",
+        _bullets([*wording.not_covered(facts, summary), *_limits(summary)]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_FILES = """\
+| File | What it is |
+|---|---|
+| `network.safetensors` | weights of the student network |
+| `architecture.json` | how to rebuild that network; the two suffice to use it on raw records |
+| `head.safetensors` | the student's classifier over the public encoder |
+| `encoder.safetensors` | the public encoder that all teachers used; goes with the head |"""
+
+
+def plain(text: str) -> str:
+    r"""Return somebody's text so that Markdown and HTML show it and do nothing else.
+
+    >>> plain("[coats](x) <script>")
+    '\\[coats\\](x) &lt;script&gt;'
+    """
+    return "".join(
+        _ENTITIES.get(character, "\\" + character if character in _SPECIAL else character)
+        for character in readable(text)
+    )
+
+
+def _alarm(text: str) -> str:
+    head, _, rest = text.partition(": ")
+    return f'> <strong style="color:#c00">{head}</strong>\n>\n> **⚠ {head}: {rest}**'
+
+
+def _bullets(texts: list[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _what(summary: dict[str, Any]) -> str:
+    chosen = sum(bool(teacher["selected"]) for teacher in summary["teachers"])
+    return (
+        f"A classifier made from one sum over {chosen} teachers, from the student's own few "
+        "labelled records, and from unlabelled public probes. The sum is of between-class "
+        "scatter matrices in a public feature space; teachers' tasks and labels differ from "
+        "the student's. A compact network was then distilled from that classifier."
+    )
+
+
+def _task(facts: RunFacts, summary: dict[str, Any]) -> str:
+    lines = [
+        (
+            f"Agreement: {plain(facts.agreement.title)}. The student's classes are numbered in the "
+            "order of its own list of labels, which the agreement does not hold."
+        ),
+        "",
+        "| Teacher | Its own task | Selected |",
+        "|---|---|---|",
+    ]
+    for teacher in summary["teachers"]:
+        names = [plain(name) for name in teacher["task"][:_CLASSES_SHOWN]]
+        more = len(teacher["task"]) - len(names)
+        task = ", ".join(names) + (f" and {more} more" if more else "")
+        lines.append(f"| {plain(teacher['id'])} | {task} | {_yes(teacher['selected'])} |")
+    return "\n".join(lines)
+
+
+def _accuracy(summary: dict[str, Any]) -> str:
+    rows = [
+        f"| {wording.ACCURACY_NAMES[name]} | {share(value)} | {wording.ACCURACY_MEANING[name]} |"
+        for name, value in wording.accuracies(summary).items()
+    ]
+    return "\n".join(["| Model | Accuracy | What it is |", "|---|---|---|", *rows])
+
+
+def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
+    claim = "none: simulated noise" if summary["simulated"] else number(summary["epsilon"])
+    rows = [
+        ("Epsilon, each teacher, this run", claim),
+        ("Delta", number(summary["delta"])),
+        ("Unit", wording.unit(facts)),
+        ("Neighbours", wording.neighbours(facts)),
+        ("Accountant", summary["accountant"]),
+        ("Whose records", "the teachers'; the student's own labelled records are NOT protected"),
+    ]
+    table = "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows)]
+    )
+    return f"{wording.privacy_statement(facts, summary)}\n\n{table}"
+
+
+def _encryption(facts: RunFacts) -> str:
+    if not facts.agreement.protection.he:
+        return f"**{wording.ENCRYPTION_OFF}**"
+    encryption = facts.agreement.encryption
+    return (
+        f"{wording.ENCRYPTION_ON} Sums: BFV, degree {encryption.poly_modulus_degree}, plain "
+        f"modulus {encryption.plain_modulus}. Query: Paillier, "
+        f"{encryption.query_modulus_bits} bits. The feature key was held by the key holder."
+    )
+
+
+def _limits(summary: dict[str, Any]) -> list[str]:
+    found = [
+        (
+            "Trained for one task on the records described above; measured on one test set. "
+            "Nothing is known about other data, shifts, or groups within the data."
+        ),
+        wording.NO_RECEIPT,
+    ]
+    if any(value is None for value in wording.accuracies(summary).values()):
+        found.insert(0, "Where the table says no test data, quality is unknown.")
+    return found
+
+
+def _yes(value: Any) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,187 @@
+"""The report's sections on what protects the teachers: noise and encryption."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from secure_fedsa.report import wording
+from secure_fedsa.report.markup import Child, Markup, bullets, element, number, section, size, table
+from secure_fedsa.report.summary import RunFacts
+
+_VIEW_NAMES = {
+    "other-teachers": "all other teachers",
+    "aggregator": "aggregator",
+    "key-holder": "key holder",
+    "student": "student",
+    "auditor": "auditor, or any reader of the run folder",
+    "all-others-together": "all other parties together",
+}
+_VIEWS = {
+    "other-teachers": "public messages: roster, masked ciphertexts, opened sum, published scores",
+    "aggregator": "public messages, scores under their blinds",
+    "key-holder": "public messages, all scores, the feature key",
+    "student": "public messages, and what it asked",
+    "auditor": "public messages",
+    "all-others-together": "everything that the others hold: masks and encryption no longer help, "
+    "so at most this teacher's noisy signals",
+}
+_OPEN = "every teacher's single noisy signal, which is public in this run"
+
+
+def privacy_sections(facts: RunFacts, summary: dict[str, Any]) -> tuple[Markup, Markup]:
+    """Return the sections on differential privacy and on its accounting."""
+    return _privacy(facts, summary), _accounting(facts)
+
+
+def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    he, simulated = summary["protection"]["he"], summary["simulated"]
+    rows = [
+        [
+            _VIEW_NAMES.get(view, view),
+            f"none (would be {number(epsilon)})" if simulated else number(epsilon),
+            _VIEWS.get(view, "") if he else _OPEN,
+        ]
+        for view, epsilon in summary["epsilon_by_view"].items()
+    ]
+    privacy = facts.agreement.privacy
+    meaning = (
+        f"The claim compares {wording.neighbours(facts)}. Whatever somebody concludes "
+        "from what they see, the odds of that conclusion change by a factor of at most "
+        f"exp(epsilon), but for the probability delta = {number(privacy.delta)}, whether or not "
+        f"{wording.unit(facts)} was there."
+    )
+    return section(
+        "privacy",
+        "Differential privacy, by who looks",
+        element("p", wording.privacy_statement(facts, summary) if simulated else meaning),
+        element(
+            "p",
+            "Every teacher adds noise of full strength by itself, so encryption and masks change "
+            "who sees what, but not this bound.",
+        ),
+        table(
+            f"Bound on one teacher's records against each view, delta {number(privacy.delta)}",
+            ["Who looks", "Epsilon", "At what"],
+            rows,
+            class_="stack nums",
+        ),
+        element("h3", "What this does not cover"),
+        bullets(wording.not_covered(facts, summary)),
+    )
+
+
+def _accounting(facts: RunFacts) -> Markup:
+    check = facts.plan.accounting
+    version = f"version {check.accountant_version}"
+    google = f"dp-accounting {check.dp_accounting_version}"
+    rows: list[list[Child]] = [
+        [
+            "Headline",
+            number(check.epsilon),
+            f"{check.accountant}; {version}; proved for discrete Gaussians",
+        ],
+        [
+            "RDP",
+            number(check.rdp_epsilon),
+            f"{google}, continuous Gaussians; within 1% of the headline",
+        ],
+        [
+            "PLD",
+            number(check.pld_epsilon),
+            f"{google}, continuous Gaussians; must not exceed the headline",
+        ],
+        [
+            "PLD, transferred",
+            number(check.pld_transferred),
+            (
+                "PLD's bound carried over to the discrete noise by the terms below; "
+                "reported, never the headline"
+            ),
+        ],
+        [
+            "Simple zCDP bound",
+            number(check.zcdp_epsilon),
+            "rho + 2 sqrt(rho log(1/delta)); the headline must not exceed it",
+        ],
+        ["rho", number(check.rho), "zCDP parameter of the run, for the worst teacher"],
+        ["eta", number(check.eta), "transfer: log-ratio of discrete and rounded continuous noise"],
+        ["tau", number(check.tau), "transfer: probability of the tail"],
+    ]
+    return section(
+        "accounting",
+        "Accounting, checked against other accountants",
+        element(
+            "p",
+            "Before the run, the plan accounted the noise in several ways and would have refused "
+            "to start had they disagreed. All epsilons are at delta "
+            f"{number(check.delta)}; shown digits are rounded up.",
+        ),
+        table(
+            "Accounting cross-checks", ["Number", "Value", "What it is"], rows, class_="stack nums"
+        ),
+    )
+
+
+def encryption_section(facts: RunFacts) -> Markup:
+    """Return the section on what encryption leaves unused, or that there is none."""
+    headroom, plan = facts.plan.headroom, facts.plan
+    selection = facts.agreement.selection
+    if headroom is None or plan.collusion_bits is None:
+        return section(
+            "encryption",
+            "Encryption",
+            element("p", element("strong", wording.ENCRYPTION_OFF)),
+        )
+    rows: list[list[Child]] = [
+        [
+            "Noise budget left",
+            f"{_floor(headroom.noise_budget_bits)} bits",
+            "proved, worst case, after adding the largest roster; below 0 a sum could be wrong",
+        ],
+        [
+            "Value room left",
+            f"{_floor(headroom.value_bits)} bits",
+            "the largest possible sum stays this far below half the plain modulus",
+        ],
+        [
+            "Collusion bits, log2 M",
+            f"{plan.collusion_bits} bits",
+            (
+                "the most that key holder and aggregator together learn of one teacher's noisy "
+                "saliency from its reply, or key holder and one teacher of the student's query"
+            ),
+        ],
+        [
+            "Smallest sum",
+            f"{plan.smallest_sum} teachers",
+            f"beside {selection.max_colluding} colluding, at least two others are in every sum",
+        ],
+        [
+            "Ciphertexts a teacher",
+            f"{headroom.ciphertexts}",
+            (
+                f"at most {size(headroom.payload_bytes)} an upload, "
+                f"{facts.agreement.feature_values:,} values"
+            ),
+        ],
+        [
+            "Losses tolerated",
+            f"{plan.tolerated_losses}",
+            "teachers that may drop out after the roster is complete",
+        ],
+    ]
+    return section(
+        "encryption",
+        "Encryption headroom",
+        element(
+            "p",
+            "Encrypted sums fail silently when values or noise outgrow their parameters. What was "
+            "proved before the run, for any data:",
+        ),
+        table("Proved before the run", ["Quantity", "Value", "Meaning"], rows, class_="stack nums"),
+    )
+
+
+def _floor(bits: float) -> str:
+    return f"{math.floor(bits * 10) / 10:.1f}"

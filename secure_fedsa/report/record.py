@@ -1,0 +1,129 @@
+"""The report's sections on cost, on whose word counts for what, and on the agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from secure_fedsa.report import wording
+from secure_fedsa.report.drawing import Axis, bar
+from secure_fedsa.report.markup import (
+    Child,
+    Markup,
+    bullets,
+    element,
+    seconds,
+    section,
+    size,
+    table,
+    users,
+)
+from secure_fedsa.report.summary import RunFacts
+
+
+def cost_section(summary: dict[str, Any]) -> Markup:
+    """Return the section on bytes and seconds."""
+    times = {name: value for name, value in summary["wall_seconds"].items() if name != "total"}
+    total = summary["wall_seconds"]["total"]
+    return section(
+        "cost",
+        "What it cost",
+        element(
+            "p",
+            f"{size(summary['payload_bytes'])} in messages, each counted once, and "
+            f"{seconds(total)} of wall time; {summary['values_per_teacher']:,} values a selected "
+            "teacher. 1 KB is 1,000 bytes.",
+        ),
+        _amounts("Bytes by message kind", "Message", "Bytes", summary["bytes_by_kind"], size),
+        _amounts("Wall seconds by phase", "Phase", "Seconds", times, seconds),
+        element(
+            "p",
+            "Phases are booked from one action to the next, and need not add up to the total.",
+            class_="note",
+        ),
+    )
+
+
+def _amounts(
+    caption: str, what: str, unit: str, amounts: dict[str, float], shown: Callable[[float], str]
+) -> Markup:
+    if not amounts:
+        return element("p", f"{caption}: not recorded.")
+    axis = Axis.around([float(value) for value in amounts.values()])
+    rows: list[list[Child]] = [
+        [name, shown(value), bar(value, axis, own=True)] for name, value in amounts.items()
+    ]
+    return table(caption, [what, unit, "Compared"], rows, class_="bars stack")
+
+
+def trust_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    """Return the section on what can be worked out again and what is somebody's word."""
+    return section(
+        "trust",
+        "What can be checked, and whose word the rest is",
+        element("p", wording.NO_RECEIPT),
+        element("h3", "The run folder holds enough to work out again"),
+        bullets(wording.recomputable(facts)),
+        element("h3", "Attested: somebody's word"),
+        table(
+            "Attested, by whom",
+            ["What", "By whom"],
+            wording.attested(summary),
+            class_="stack",
+        ),
+    )
+
+
+def agreement_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    """Return the parameters of the agreement, its parties, and versions."""
+    content = facts.agreement.content()
+    parties = content.pop("parties")
+    parameters: list[list[Child]] = [[name, users(_value(value))] for name, value in _flat(content)]
+    signed = facts.agreement.signatures
+    people: list[list[Child]] = [
+        [
+            users(name),
+            party["role"],
+            element("code", party["key"][:16] + "…"),
+            "yes" if name in signed else "no",
+        ]
+        for name, party in sorted(parties.items())
+    ]
+    run: list[list[Child]] = [
+        ["run id", element("code", summary["run_id"])],
+        ["seed of splits and training", str(summary["seed"])],
+        ["engine", users(summary["engine"])],
+        *([name, users(version)] for name, version in summary["versions"].items()),
+    ]
+    return section(
+        "agreement",
+        "Agreement and versions",
+        _details("Parties", table("Parties", ["Party", "Role", "Key", "Signed"], people)),
+        _details(
+            f"Parameters of the agreement ({len(parameters)})",
+            table("Parameters", ["Clause", "Value"], parameters),
+        ),
+        _details("Run and versions", table("Run and versions", ["What", "Value"], run)),
+    )
+
+
+def _details(title: str, content: Markup) -> Markup:
+    return element("details", element("summary", title), content)
+
+
+def _flat(value: dict[str, Any], head: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            found += _flat(item, f"{head}{name}.")
+        else:
+            found.append((f"{head}{name}", item))
+    return found
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

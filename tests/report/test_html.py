@@ -1,0 +1,245 @@
+"""The report is what a privacy officer reads: it must load nothing, escape and warn."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from secure_fedsa.messages import EVERYONE, RULES
+from secure_fedsa.report import wording
+from secure_fedsa.report.html import report_html
+from secure_fedsa.report.markup import number, readable
+from secure_fedsa.report.steps import Local, Message, steps
+from secure_fedsa.report.summary import RunFacts
+from tests.report import runs
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=y>'
+
+
+class Page(HTMLParser):
+    """Refuses a page whose elements do not nest; keeps what a reader may want to ask."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(made: RunFacts) -> Page:
+    return Page(report_html(*runs.both(made)))
+
+
+def quiet(**changes: Any) -> RunFacts:
+    """Return a run that is no demo and publishes no scores."""
+    made = runs.facts(demo=False, **changes)
+    publish = replace(made.agreement.publish, scores="none")
+    return replace(
+        made,
+        agreement=replace(made.agreement, publish=publish),
+        roster=replace(made.roster, scores={}),
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        runs.facts(),
+        runs.facts(he=False),
+        runs.facts(simulated_noise=True),
+        quiet(accuracy={}, bytes_by_kind={}, seconds={}),
+    ],
+    ids=["on", "off", "simulated", "bare"],
+)
+def test_is_well_formed_and_needs_nothing_from_elsewhere(made: RunFacts) -> None:
+    """A reader offline would see half a page; an online one would tell a stranger of it."""
+    text = report_html(*runs.both(made))
+    parsed = Page(text)
+    tags = {tag for tag, _ in parsed.tags}
+    assert not tags & {"script", "link", "img", "iframe", "object", "base", "form", "a", "image"}
+    for _, attributes in parsed.tags:
+        assert not {"src", "href", "xlink:href", "srcset", "style"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    assert not re.search(r"https?://|url\(|@import", text)
+    policy = [m["content"] for m in parsed.named("meta") if "http-equiv" in m]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+
+
+@pytest.mark.parametrize("field", ["task", "title"])
+def test_names_from_files_cannot_act(field: str) -> None:
+    """A teacher's label could otherwise run a script in the auditor's browser."""
+    names: dict[str, Any] = {"task": (HOSTILE, "b\u202ee\ud800"), "title": HOSTILE}
+    made = runs.facts(**{field: names[field]})
+    text = report_html(*runs.both(made))
+    parsed = Page(text)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert not {"script", "img"} & {tag for tag, _ in parsed.tags}
+    assert HOSTILE in parsed.text
+    text.encode()
+
+
+def test_warns_in_red_when_encryption_is_off() -> None:
+    """Somebody could take an open run for a protected one."""
+    parsed = page(runs.facts(he=False))
+    alarms = [d for d in parsed.named("div") if d.get("role") == "alert"]
+    assert [alarm["class"] for alarm in alarms] == ["banner alarm"]
+    assert "ENCRYPTION AND MASKS ARE OFF:" in parsed.text
+    assert "NOT ENCRYPTED" in parsed.text
+    assert wording.ENCRYPTION_ON[:25] not in parsed.text
+
+
+def test_warns_in_red_and_claims_no_epsilon_when_noise_is_simulated() -> None:
+    """A test's report could be shown as proof of privacy."""
+    parsed = page(runs.facts(simulated_noise=True))
+    assert "SIMULATED NOISE: Protects nobody." in parsed.text
+    assert "is differentially private with" not in parsed.text
+    assert "No differential privacy claim holds" in parsed.text
+    assert [d["class"] for d in parsed.named("div") if d.get("role") == "alert"] == ["banner alarm"]
+
+
+def test_is_calm_about_a_protected_run() -> None:
+    """A red page that means nothing teaches people to ignore red pages."""
+    parsed = page(runs.facts())
+    assert not [d for d in parsed.named("div") if d.get("role") == "alert"]
+    assert "ARE OFF" not in parsed.text
+    assert "SIMULATED" not in parsed.text
+    assert wording.ENCRYPTION_ON in parsed.text
+
+
+def test_keeps_back_what_the_agreement_keeps_back() -> None:
+    """The page would otherwise publish scores and kinds that nobody agreed to publish."""
+    made = quiet()
+    leaky = replace(made, roster=replace(made.roster, scores={"teacher-1": 0.98765}))
+    parsed = page(leaky)
+    assert "0.988" not in parsed.text
+    assert "not published" in parsed.text
+    assert "shuffled-labels" not in parsed.text
+    assert "Kind (demo)" not in parsed.text
+
+
+def test_shows_scores_threshold_and_kinds_of_the_demo() -> None:
+    """A reader could not see why a teacher was left out."""
+    parsed = page(runs.facts())
+    assert all(f"{score:.3f}" in parsed.text for score in runs.SCORES)
+    assert "Score, line at 0.25" in parsed.text
+    assert "shuffled-labels" in parsed.text
+    assert "above, not among the best" in parsed.text
+
+
+def test_shows_every_baseline_and_says_where_there_is_no_test() -> None:
+    """An accuracy without its baselines says nothing about the teachers' worth."""
+    parsed = page(runs.facts())
+    for value in runs.ACCURACY.values():
+        assert f"{value:.3f}" in parsed.text
+    bare = page(runs.facts(accuracy=dict.fromkeys(runs.ACCURACY)))
+    assert bare.text.count("no test data") > len(runs.ACCURACY)
+
+
+def test_says_what_is_covered_and_what_is_not() -> None:
+    """A reader would take epsilon for more than it is."""
+    parsed = page(runs.facts())
+    for words in (
+        "adding or removing one record",
+        "every coalition of all the other parties",
+        "The student's own labelled records are NOT protected",
+        "Facts about an institution as a whole",
+        "across runs only the composition of differential privacy is claimed",
+        "Who was selected is attested",
+        "A receipt that others can verify is not part of this version.",
+    ):
+        assert words in parsed.text
+
+
+def test_names_the_unit_and_relation_of_the_agreement() -> None:
+    """A claim for persons shown as one for records, or the reverse, is a false claim."""
+    made = runs.facts()
+    privacy = replace(
+        made.agreement.privacy, unit="person", max_records=4, neighbours="replace-one"
+    )
+    parsed = page(replace(made, agreement=replace(made.agreement, privacy=privacy)))
+    assert "replacing one person with up to 4 records" in parsed.text
+    assert "The unit is one record" not in parsed.text
+
+
+def test_is_readable_without_seeing_it() -> None:
+    """Screen readers need headings, header cells and words for the drawing."""
+    parsed = page(runs.facts())
+    drawings = [svg for svg in parsed.named("svg") if svg.get("role") == "img"]
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for drawing in drawings:
+        assert drawing["aria-labelledby"] in ids
+        assert drawing["aria-describedby"] in ids
+    hidden = [svg for svg in parsed.named("svg") if svg.get("aria-hidden") == "true"]
+    assert len(drawings) == 2
+    assert len(drawings) + len(hidden) == len(parsed.named("svg"))
+    assert len(parsed.named("h1")) == 1
+    assert all(header.get("scope") in ("row", "col") for header in parsed.named("th"))
+    assert len(parsed.named("caption")) == len(parsed.named("table"))
+
+
+@pytest.mark.parametrize("he", [True, False])
+def test_drawing_follows_the_table_of_message_rules(he: bool) -> None:
+    """A drawing that differs from the rules would tell an auditor a wrong story."""
+    run = steps(runs.facts(he=he))
+    drawn = {step.kind: step for step in run if isinstance(step, Message)}
+    assert set(drawn) == set(RULES) - {"abort"}
+    for kind, step in drawn.items():
+        rule = RULES[kind]
+        senders = EVERYONE if step.sender is None else (step.sender,)
+        assert set(senders) == set(rule.senders)
+        assert set(step.recipients) == set(rule.recipients)
+        assert (step.cover == "sealed") == (rule.message_class == "sealed")
+    assert (drawn["upload"].cover == "hidden") == he
+    acts = [step.act for step in run if isinstance(step, Local)]
+    assert acts.count("noise") == 1
+
+
+def test_many_teachers_still_make_a_page() -> None:
+    """Two hundred teachers must not draw over each other."""
+    made = runs.facts()
+    first = made.agreement.parties["teacher-1"]
+    more = {f"clinic-with-quite-a-long-name-{at:03d}": first for at in range(200)}
+    agreed = replace(made.agreement, parties={**made.agreement.parties, **more})
+    parsed = page(replace(made, agreement=agreed))
+    assert "209 teachers, 6 selected (filled); 185 not drawn" in parsed.text
+
+
+def test_no_bound_is_shown_smaller_than_it_is() -> None:
+    """Rounding an epsilon down would claim more privacy than there is."""
+    assert number(0.99604) == "0.9961"
+    assert number(1.00001) == "1.001"
+
+
+def test_unreadable_characters_become_visible() -> None:
+    """A direction override could make one institution's name look like another's."""
+    assert readable("a\x00b\u202ec\ud800") == "a\ufffdb\ufffdc\ufffd"
+    assert readable("\u0645\u06cc\u200c\u062e") == "\u0645\u06cc\u200c\u062e"
