@@ -181,7 +181,7 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             element("span", _status(teacher, selection.threshold), class_=_pill(chosen=chosen)),
         ]
         if kinds:
-            row.append("not known" if teacher["kind"] is None else users(teacher["kind"]))
+            row.append(teacher["kind"] or "not known")
         row.append(bar(score, axis, own=chosen))
         rows.append(row)
     headers = ["Teacher and its task", "Score", "Outcome"]

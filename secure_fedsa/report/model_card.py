@@ -83,8 +83,8 @@ def plain(text: str) -> str:
 
 
 def _alarm(text: str) -> str:
-    head, _, rest = text.partition(": ")
-    return f'> <strong style="color:#c00">{head}</strong>\n>\n> **⚠ {head}: {rest}**'
+    # GitHub shows the first line as a red box; others show the second line's colour or bold.
+    return f'> [!CAUTION]\n> **<span style="color:#c00">{text}</span>**'
 
 
 def _bullets(texts: list[str]) -> str:
@@ -157,8 +157,8 @@ def _encryption(facts: RunFacts) -> str:
 def _limits(summary: dict[str, Any]) -> list[str]:
     found = [
         (
-            "Trained for one task on the records described above; measured on one test set. "
-            "Nothing is known about other data, shifts, or groups within the data."
+            "Trained for one task on the records described above; measured on at most one test "
+            "set. Nothing is known about other data, shifts, or groups within the data."
         ),
         wording.NO_RECEIPT,
     ]

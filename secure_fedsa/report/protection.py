@@ -113,8 +113,8 @@ def _accounting(facts: RunFacts) -> Markup:
         "Accounting, checked against other accountants",
         element(
             "p",
-            "Before the run, the plan accounted the noise in several ways and would have refused "
-            "to start had they disagreed. All epsilons are at delta "
+            "Before the run, the plan accounted the agreed noise in several ways and would have "
+            "refused to start had they disagreed. All epsilons are at delta "
             f"{number(check.delta)}; shown digits are rounded up.",
         ),
         table(

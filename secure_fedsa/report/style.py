@@ -58,8 +58,8 @@ td:last-child,th:last-child{padding-right:0}
 .track{fill:var(--wash)}.bar{fill:var(--quiet)}.bar.own{fill:var(--accent)}
 .mark{stroke:var(--ink);stroke-width:2;stroke-dasharray:4 3}
 .zero{stroke:var(--soft);stroke-width:1}
-.pill{display:inline-block;border-radius:99px;padding:.02rem .6rem;font-size:.84rem;
-background:var(--chip);white-space:nowrap}
+.pill{display:inline-block;border-radius:.75rem;padding:.02rem .6rem;font-size:.84rem;
+background:var(--chip)}
 .pill.on{background:var(--accent);color:var(--paper);font-weight:600}
 details{margin:.6rem 0}
 summary{cursor:pointer;font-weight:600;padding:.3rem 0}

@@ -1,0 +1,60 @@
+"""Privacy-hardened knowledge amalgamation across institutions.
+
+    >>> import secure_fedsa as sf
+    >>> sf.parse_agreement  # doctest: +ELLIPSIS
+    <function parse at ...>
+
+The names below are the public interface; everything else may move.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from secure_fedsa.agreement import Agreement
+    from secure_fedsa.agreement import parse as parse_agreement
+    from secure_fedsa.engines.local import LocalRun
+    from secure_fedsa.engines.site import PrivateData
+    from secure_fedsa.engines.student import StudentTask, StudentWorkshop
+    from secure_fedsa.errors import SecureFedsaError
+    from secure_fedsa.models.encoder import PublicEncoder
+    from secure_fedsa.plan import Plan, plan
+
+__version__ = version("secure-fedsa")
+
+__all__ = [
+    "Agreement",
+    "LocalRun",
+    "Plan",
+    "PrivateData",
+    "PublicEncoder",
+    "SecureFedsaError",
+    "StudentTask",
+    "StudentWorkshop",
+    "parse_agreement",
+    "plan",
+]
+
+# Resolved on first use: torch and tenseal take seconds to import.
+_HOMES = {
+    "Agreement": ("secure_fedsa.agreement", "Agreement"),
+    "LocalRun": ("secure_fedsa.engines.local", "LocalRun"),
+    "Plan": ("secure_fedsa.plan", "Plan"),
+    "PrivateData": ("secure_fedsa.engines.site", "PrivateData"),
+    "PublicEncoder": ("secure_fedsa.models.encoder", "PublicEncoder"),
+    "SecureFedsaError": ("secure_fedsa.errors", "SecureFedsaError"),
+    "StudentTask": ("secure_fedsa.engines.student", "StudentTask"),
+    "StudentWorkshop": ("secure_fedsa.engines.student", "StudentWorkshop"),
+    "parse_agreement": ("secure_fedsa.agreement", "parse"),
+    "plan": ("secure_fedsa.plan", "plan"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, attribute = _HOMES[name]
+    return getattr(import_module(home), attribute)
