@@ -106,9 +106,15 @@ class Demo:
         run = self._prepare(data, encoder, workshop)
         prepared = time.monotonic() - began
         self._announce(run)
-        outcome = run.execute(observe=self.progress.effect)
-        self.progress.say("Baselines without teachers, for comparison")
-        return self._conclude(data, workshop, run, outcome, began, prepared)
+        try:
+            outcome = run.execute(observe=self.progress.effect)
+            self.progress.say("Baselines without teachers, for comparison")
+            return self._conclude(data, workshop, run, outcome, began, prepared)
+        except KeyboardInterrupt as error:
+            spent = run.spent_text(run.open_run_id())
+            raise KeyboardInterrupt(
+                f"{spent} The same command again takes this run up, without a new charge."
+            ) from error
 
     # --- before ------------------------------------------------------------------
 

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
 from secure_fedsa.engines.site import LocalSite, PrivateData, load_identity
@@ -227,24 +225,17 @@ class LocalRun:
         )
 
     def open_run_id(self) -> str:
-        """Return the id of the run that a crash cut off, if any party knows it."""
+        """Return the id of the run that was cut off after a charge, or an empty text.
+
+        A run that is over has noted its erasure; one that was cut off has not.
+        """
         for name in self.agreement.teachers:
             ledger = self.sites[name].ledger
-            if ledger is not None and (self.states[name] / _RUN_FOLDER).exists():
-                charges = ledger.books().charges
-                if charges:
-                    return next(reversed(charges))
+            if ledger is None or not (self.states[name] / _RUN_FOLDER).exists():
+                continue
+            books = ledger.books()
+            erased = {note["run_id"] for note in books.notes if note["kind"] == "erasure"}
+            still_open = [run_id for run_id in books.charges if run_id not in erased]
+            if still_open:
+                return still_open[-1]
         return ""
-
-
-def decode_release(
-    released: ReleasedSum, agreement: Agreement
-) -> tuple[FloatArray, float]:
-    """Return the released scatter's upper triangle and the records it speaks for.
-
-    Returns:
-        float64 (d (d + 1) / 2,), in squared clip norms times records; and the number of
-        records.
-    """
-    values = released.values.astype(np.float64)
-    return values[:-1] / agreement.features.scale, float(values[-1])

@@ -6,7 +6,6 @@ import functools
 from dataclasses import replace
 from typing import Any
 
-from secure_fedsa import plan as planning
 from secure_fedsa.agreement import (
     Agreement,
     Encoder,
@@ -21,6 +20,7 @@ from secure_fedsa.agreement import (
     Selection,
 )
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, RULES, STUDENT, TEACHER, Roster
+from secure_fedsa.plan import Plan, plan
 from secure_fedsa.report.summary import RunFacts, summary_json
 
 RUN_ID = "5f" * 32
@@ -76,8 +76,8 @@ def agreement(
 
 
 @functools.cache
-def planned(*, he: bool) -> planning.Plan:
-    return planning.plan(agreement(he=he))
+def planned(*, he: bool) -> Plan:
+    return plan(agreement(he=he))
 
 
 def facts(*, he: bool = True, **changes: Any) -> RunFacts:

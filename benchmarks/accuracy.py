@@ -1,0 +1,168 @@
+"""Accuracy and ranking of the noisy-release route, over seeds and epsilons.
+
+    .venv/bin/python benchmarks/accuracy.py --seeds 0 1 2 3 4 --epsilons 0.5 1 8 --out FILE
+    .venv/bin/python benchmarks/accuracy.py --seeds $(seq 0 19) --epsilons 1 --ranking-only
+
+Runs the demo's own code on real data under real noise: split, encoder, clipping, ledger's
+noise plan, discrete Gaussian, signals as integers, selection, sum, amalgamation, student
+network, baselines. Only transport and encryption are left out: they return exactly what was
+put in (tests/engines/test_whole_run.py), so they do not change a figure here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.cli.baselines import accuracy, without_any_teacher
+from secure_fedsa.cli.datasets import load_fashion_mnist
+from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
+from secure_fedsa.cli.splits import DemoData, demo_split
+from secure_fedsa.engines.student import StudentTask, StudentWorkshop
+from secure_fedsa.entropy import SystemNoise
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
+from secure_fedsa.models.encoder import Encoding, PublicEncoder
+from secure_fedsa.models.saliency import quantise
+from secure_fedsa.privacy.clipping import summarise, to_grid
+from secure_fedsa.privacy.mechanisms import add_noise, draw_noise
+from secure_fedsa.roles.noisy_release import (
+    ENCODING_THREADS,
+    derive_signal,
+    noise_plan,
+    saliency_scale,
+    score_unit,
+)
+from secure_fedsa.selection import choose
+from secure_fedsa.signals import ReleasedSum, Signal, int_array
+
+
+class Seed:
+    """One seed's data, encoded once for all epsilons."""
+
+    def __init__(self, seed: int, data: DemoData, folder: Path) -> None:
+        self.seed = seed
+        self.data = data
+        self.encoder = PublicEncoder.fit(data.probes)
+        task = StudentTask(data.class_names, data.images, data.labels, data.probes)
+        self.workshop = StudentWorkshop(task, self.encoder, folder, seed=seed)
+        self.encoded: dict[str, Encoding] = {
+            t.id: self.encoder.encode(t.images, threads=ENCODING_THREADS) for t in data.teachers
+        }
+
+    def agreement(self, epsilon: float) -> Agreement:
+        names = [*(t.id for t in self.data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
+        keys = {name: f"{number:064x}" for number, name in enumerate(names)}
+        return demo_agreement(
+            DemoOptions(seed=self.seed, epsilon=epsilon), self.data, self.encoder, keys
+        )
+
+    def signal(self, teacher: Any, agreement: Agreement) -> Signal:
+        plan, privacy = noise_plan(agreement, teacher.id), agreement.privacy
+        noise = draw_noise(SystemNoise(), plan.shape, plan.event.noise_scale)
+        encoding = self.encoded[teacher.id]
+        rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
+        summary, _ = summarise(
+            rows,
+            teacher.labels,
+            valid & encoding.valid,
+            plan.shape.classes,
+            plan.count_unit,
+            grid=privacy.grid,
+        )
+        noisy = add_noise(
+            summary,
+            noise,
+            noise_scale=plan.event.noise_scale,
+            grid=privacy.grid,
+            count_unit=plan.count_unit,
+        )
+        return derive_signal(noisy, agreement)
+
+
+def one(seed: Seed, epsilon: float, *, ranking_only: bool) -> dict[str, Any]:
+    """Return the row of one seed and epsilon."""
+    agreement = seed.agreement(epsilon)
+    signals = {t.id: seed.signal(t, agreement) for t in seed.data.teachers}
+    bits, bound = agreement.saliency.bits, agreement.saliency.query_bound
+    query = quantise(seed.workshop.query(saliency_scale(agreement)), bound, bits)
+    unit = score_unit(agreement)
+    scores = {name: int(signal.saliency @ query) * unit for name, signal in signals.items()}
+    kinds = {t.id: t.kind for t in seed.data.teachers}
+    good = [score for name, score in scores.items() if kinds[name] == "relevant"]
+    bad = [score for name, score in scores.items() if kinds[name] != "relevant"]
+    selection = agreement.selection
+    members = choose(scores, select=selection.select, threshold=selection.threshold)
+    row: dict[str, Any] = {
+        "seed": seed.seed,
+        "epsilon": epsilon,
+        "worst_relevant": min(good),
+        "best_bad": max(bad),
+        "ranked": min(good) > max(bad),
+        "selected_all_relevant": {kinds[name] for name in members} == {"relevant"}
+        and len(members) == len(good),
+    }
+    if not ranking_only:
+        total = int_array(np.sum([signals[name].features for name in members], axis=0))
+        seed.workshop.build(ReleasedSum(total, members), agreement)
+        model, network = seed.workshop.load()
+        images, labels = seed.data.test_images, seed.data.test_labels
+        row["student"] = accuracy(model.predict(images, threads=ENCODING_THREADS), labels)
+        row["student_network"] = accuracy(network.predict(images), labels)
+    return row
+
+
+def main() -> int:
+    """Run all rows, print them and their means, write them with --out."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epsilons", type=float, nargs="+", default=[0.5, 1.0, 8.0])
+    parser.add_argument("--ranking-only", action="store_true")
+    parser.add_argument("--scratch-folder", type=Path, default=Path("scratch/accuracy"))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    images = load_fashion_mnist()
+    rows, baselines = [], []
+    for number in options.seeds:
+        began = time.monotonic()
+        data = demo_split(images, seed=number)
+        seed = Seed(number, data, options.scratch_folder / str(number))
+        if not options.ranking_only:
+            baselines.append({"seed": number, **asdict(without_any_teacher(data, seed.workshop))})
+            print(json.dumps(baselines[-1]), flush=True)
+        for epsilon in options.epsilons:
+            rows.append(one(seed, epsilon, ranking_only=options.ranking_only))
+            print(json.dumps(rows[-1]), flush=True)
+        print(f"seed {number}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    result: dict[str, Any] = {"rows": rows, "baselines": baselines, "means": {}}
+    for epsilon in options.epsilons:
+        mine = [row for row in rows if row["epsilon"] == epsilon]
+        means = {
+            name: statistics.mean(row[name] for row in mine)
+            for name in ("student", "student_network")
+            if name in mine[0]
+        }
+        means["all_ranked"] = all(row["ranked"] for row in mine)
+        result["means"][f"{epsilon:g}"] = means
+    for name in ("scratch", "self_training", "public_encoder"):
+        if baselines:
+            result["means"][name] = statistics.mean(row[name] for row in baselines)
+    print(json.dumps(result["means"], indent=2))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
