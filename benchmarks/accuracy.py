@@ -26,7 +26,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.baselines import accuracy, without_any_teacher
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
-from secure_fedsa.cli.splits import DemoData, demo_split
+from secure_fedsa.cli.splits import DemoData, TeacherData, demo_split
 from secure_fedsa.engines.student import StudentTask, StudentWorkshop
 from secure_fedsa.entropy import SystemNoise
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
@@ -59,13 +59,15 @@ class Seed:
         }
 
     def agreement(self, epsilon: float) -> Agreement:
+        """Return the demo's agreement at an epsilon; keys play no part here."""
         names = [*(t.id for t in self.data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
         keys = {name: f"{number:064x}" for number, name in enumerate(names)}
         return demo_agreement(
             DemoOptions(seed=self.seed, epsilon=epsilon), self.data, self.encoder, keys
         )
 
-    def signal(self, teacher: Any, agreement: Agreement) -> Signal:
+    def signal(self, teacher: TeacherData, agreement: Agreement) -> Signal:
+        """Return a teacher's signals under fresh noise."""
         plan, privacy = noise_plan(agreement, teacher.id), agreement.privacy
         noise = draw_noise(SystemNoise(), plan.shape, plan.event.noise_scale)
         encoding = self.encoded[teacher.id]

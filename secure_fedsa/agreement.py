@@ -324,11 +324,11 @@ class Agreement:
             raise AgreementError("saliency.bits", "must be from 4 to 24.")
         if self.features.bound < 1:
             raise AgreementError("features.bound", "must be at least 1.")
-        for clause, value in (
+        for clause, digest in (
             ("encoder.sha256", self.encoder.sha256),
             ("encoder.probes_sha256", self.encoder.probes_sha256),
         ):
-            if not _HASH.fullmatch(value):
+            if not _HASH.fullmatch(digest):
                 raise AgreementError(clause, "must be 64 hexadecimal digits.")
         if not 1 <= self.encoder.dimension <= 2048:
             raise AgreementError("encoder.dimension", "must be from 1 to 2048.")
@@ -363,9 +363,7 @@ class Agreement:
 
 def _positive(clause: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise AgreementError(
-            clause, f"is {value!r}.", do="Use a finite number above zero."
-        )
+        raise AgreementError(clause, f"is {value!r}.", do="Use a finite number above zero.")
 
 
 def _listed(value: Any) -> Any:

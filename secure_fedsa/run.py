@@ -216,9 +216,7 @@ class PartyRun:
             self._feed(fx.Received(opened.header, opened.body, opened.hash))
             self._seen[key] = digest
         except SecureFedsaError as error:
-            self.refusals.append(
-                Refusal(self.me, header.sender[:40], header.kind[:40], str(error))
-            )
+            self.refusals.append(Refusal(self.me, header.sender[:40], header.kind[:40], str(error)))
 
     def _open(self, envelope: Envelope) -> Opened:
         run_id = "" if envelope.header.kind == "nonce" else self.session.run_id

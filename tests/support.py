@@ -171,6 +171,7 @@ class World:
 def make_world(folder: Path, teachers: int = 4, **changes: Any) -> World:
     """Return a world of ``teachers`` institutions with 200 records each."""
     data = {
-        name: PrivateData(*table(number, 200)) for number, name in enumerate(teacher_names(teachers))
+        name: PrivateData(*table(number, 200))
+        for number, name in enumerate(teacher_names(teachers))
     }
     return World(folder, data, changes)

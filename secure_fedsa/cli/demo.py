@@ -9,11 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from secure_fedsa.agreement import Agreement, parse
 from secure_fedsa.cli.baselines import (
-    Baselines,
     accuracy,
     simulate_without_noise,
     without_any_teacher,
@@ -37,7 +34,7 @@ from secure_fedsa.engines.student import (
 )
 from secure_fedsa.entropy import NoiseSource
 from secure_fedsa.errors import StorageError, UsageError
-from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, LedgerSegment, Release, Roster
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, LedgerSegment, Roster
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
@@ -235,9 +232,7 @@ class Demo:
         started = time.monotonic()
         baselines = without_any_teacher(data, workshop)
         model, network = workshop.load()
-        head = accuracy(
-            model.predict(data.test_images, threads=ENCODING_THREADS), data.test_labels
-        )
+        head = accuracy(model.predict(data.test_images, threads=ENCODING_THREADS), data.test_labels)
         alone = accuracy(network.predict(data.test_images), data.test_labels)
         compared = time.monotonic() - started
         seconds = {"preparation": prepared, **run.clock.seconds, "baselines": compared}
@@ -248,7 +243,7 @@ class Demo:
             seed=self.options.seed,
             simulated_noise=bool(self.noise and self.noise.seeded),
             demo=True,
-            roster=_one(outcome, Roster),
+            roster=_roster(outcome),
             kinds={teacher.id: teacher.kind for teacher in data.teachers},
             accuracy={
                 "student": head,
@@ -257,6 +252,7 @@ class Demo:
             },
             seconds=seconds,
             versions=versions(),
+            class_names=data.class_names,
         )
         files, summary = self._files(workshop, run, outcome, facts, began)
         kept = run_folder.write(self.out, files)
@@ -288,10 +284,12 @@ class Demo:
         summary = summary_json(facts)
         files = {run_folder.AGREEMENT_FILE: run_folder.agreement_toml(run.agreement)}
         files |= {f"transcript/{name}": data for name, data in record.files.items()}
-        files |= {
-            f"ledger-{name}.jsonl": run_folder.json_lines(segment.entries)
-            for name, segment in _segments(outcome).items()
-        }
+        for name, segment in _segments(outcome).items():
+            countersigned = {
+                "countersigned_head": facts.roster.ledger_heads.get(name),
+                "by": run.agreement.only(KEY_HOLDER),
+            }
+            files[f"ledger-{name}.jsonl"] = run_folder.json_lines([*segment.entries, countersigned])
         files["release-log.jsonl"] = run_folder.json_lines(opened)
         for name in (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE):
             files[f"student/{name}"] = (workshop.folder / name).read_bytes()
@@ -320,27 +318,15 @@ class Demo:
         return path
 
 
-def _bodies(outcome: Outcome) -> list[tuple[str, Any]]:
-    from secure_fedsa.messages import RULES
-    from secure_fedsa.wire import bodies
-    from secure_fedsa.wire.envelope import parse as parse_envelope
-
-    found = []
-    for data in outcome.envelopes:
-        envelope = parse_envelope(data)
-        if envelope.header.message_class == "public":
-            kind = RULES[envelope.header.kind].body
-            found.append((envelope.header.sender, bodies.from_json(kind, envelope.body)))
-    return found
-
-
-def _one(outcome: Outcome, kind: type[Roster]) -> Roster:
-    """Return the last message of a kind: the roster in force."""
-    return next(body for _, body in reversed(_bodies(outcome)) if isinstance(body, kind))
+def _roster(outcome: Outcome) -> Roster:
+    """Return the roster whose sum was opened: the last one that was signed."""
+    bodies = run_folder.public_bodies(outcome.envelopes)
+    return next(body for _, body in reversed(bodies) if isinstance(body, Roster))
 
 
 def _segments(outcome: Outcome) -> dict[str, LedgerSegment]:
-    return {sender: body for sender, body in _bodies(outcome) if isinstance(body, LedgerSegment)}
+    bodies = run_folder.public_bodies(outcome.envelopes)
+    return {sender: body for sender, body in bodies if isinstance(body, LedgerSegment)}
 
 
 def versions() -> dict[str, str]:

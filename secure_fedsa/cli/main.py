@@ -178,10 +178,14 @@ def _demo_text(summary: dict[str, Any], out: Path, simulation: Path) -> str:
     ]
     lines += [
         "",
-        f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
-        f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher.",
-        f"Took {summary['wall_seconds']['total']:.0f} s; "
-        f"{summary['payload_bytes'] / 1e6:.1f} MB of messages.",
+        (
+            f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
+            f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
+        ),
+        (
+            f"Took {summary['wall_seconds']['total']:.0f} s; "
+            f"{summary['payload_bytes'] / 1e6:.1f} MB of messages."
+        ),
         f"Run folder: {out} (open {out / 'report.html'})",
         f"Simulation without noise, not for others: {simulation}",
     ]
@@ -210,20 +214,28 @@ def _plan(arguments: argparse.Namespace) -> int:
     check = found.accounting
     lines = [
         f"Agreement {agreement_hash(agreement)[:12]}: {agreement.title}",
-        f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per "
-        f"{agreement.privacy.unit} ({agreement.privacy.neighbours}) and run",
-        f"  proved by {check.accountant}; RDP says {check.rdp_epsilon:.4g}, "
-        f"PLD (continuous) {check.pld_epsilon or float('nan'):.4g}",
+        (
+            f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per "
+            f"{agreement.privacy.unit} ({agreement.privacy.neighbours}) and run"
+        ),
+        (
+            f"  proved by {check.accountant}; RDP says {check.rdp_epsilon:.4g}, "
+            f"PLD (continuous) {check.pld_epsilon or float('nan'):.4g}"
+        ),
         f"Sum: at least {found.smallest_sum} teachers; {found.tolerated_losses} may drop out",
     ]
     if found.headroom is None:
         lines.append("ENCRYPTION AND MASKS ARE OFF")
     else:
         lines += [
-            f"Headroom: {found.headroom.value_bits:.1f} bits before a sum wraps, "
-            f"{found.headroom.noise_budget_bits:.1f} bits of noise budget proved to remain",
-            f"Collusion: key holder with aggregator learn at most {found.collusion_bits} bits "
-            "of a teacher's saliency a run",
+            (
+                f"Headroom: {found.headroom.value_bits:.1f} bits before a sum wraps, "
+                f"{found.headroom.noise_budget_bits:.1f} bits of noise budget proved to remain"
+            ),
+            (
+                f"Collusion: key holder with aggregator learn at most {found.collusion_bits} bits "
+                "of a teacher's saliency a run"
+            ),
         ]
     lines.append(f"Upload: {found.upload_bytes} bytes a teacher; query {found.query_bytes} bytes")
     print("\n".join(lines))

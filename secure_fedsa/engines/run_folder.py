@@ -17,8 +17,8 @@ import tomli_w
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
-from secure_fedsa.messages import RULES
-from secure_fedsa.wire import canonical
+from secure_fedsa.messages import RULES, Body
+from secure_fedsa.wire import bodies, canonical
 from secure_fedsa.wire.envelope import Envelope, parse
 
 SUMMARY_FILE = "summary.json"
@@ -52,6 +52,18 @@ def transcript(envelopes: Iterable[bytes]) -> Transcript:
         by_kind[header.kind] = by_kind.get(header.kind, 0) + len(data)
     ordered = {kind: by_kind[kind] for kind in RULES if kind in by_kind}
     return Transcript(files, sum(by_kind.values()), ordered)
+
+
+def public_bodies(envelopes: Iterable[bytes]) -> list[tuple[str, Body]]:
+    """Return sender and body of every public message, in order."""
+    found = []
+    for data in envelopes:
+        envelope = parse(data)
+        header = envelope.header
+        if header.message_class == "public":
+            kind = RULES[header.kind].body
+            found.append((header.sender, bodies.from_json(kind, envelope.body)))
+    return found
 
 
 def _without_body(envelope: Envelope) -> bytes:

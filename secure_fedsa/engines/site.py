@@ -132,7 +132,9 @@ class LocalSite:
             partial.write_text(ledger.head().hash, encoding="ascii")
             partial.rename(self.folder / _HEAD_FILE)
         except OSError as error:
-            raise StorageError(f"Cannot write in {self.folder}.", why=f"{error.strerror}.") from error
+            raise StorageError(
+                f"Cannot write in {self.folder}.", why=f"{error.strerror}."
+            ) from error
 
     @property
     def _books(self) -> Ledger:

@@ -85,7 +85,9 @@ class StudentWorkshop:
         """Return the student's saliency, float64 (m,), before quantisation."""
         return student_query(self.data.labelled, self.data.labels, scale)
 
-    def amalgamate(self, scatter: FloatArray, total: float, teachers: int, sigma: float) -> AmalgamatedModel:
+    def amalgamate(
+        self, scatter: FloatArray, total: float, teachers: int, sigma: float
+    ) -> AmalgamatedModel:
         """Return the classifier of a sum of scatters (upper triangle)."""
         matrix = from_upper_triangle(scatter, self.encoder.dimension)
         return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, self.data)

@@ -102,11 +102,11 @@ def _what(summary: dict[str, Any]) -> str:
 
 
 def _task(facts: RunFacts, summary: dict[str, Any]) -> str:
+    numbered = [f"{number} {plain(name)}" for number, name in enumerate(facts.class_names)]
     lines = [
-        (
-            f"Agreement: {plain(facts.agreement.title)}. The student's classes are numbered in the "
-            "order of its own list of labels, which the agreement does not hold."
-        ),
+        f"Agreement: {plain(facts.agreement.title)}.",
+        "",
+        "The student's classes: " + (", ".join(numbered[:_CLASSES_SHOWN]) or "not named") + ".",
         "",
         "| Teacher | Its own task | Selected |",
         "|---|---|---|",

@@ -29,6 +29,7 @@ class RunFacts:
         accuracy: Test accuracies by name; None where there is no test.
         seconds: Wall seconds by phase.
         versions: Package versions.
+        class_names: The student's classes, in the order of its labels.
         engine: Which engine moved the messages.
         payload_bytes: Bytes of all messages, each counted once.
         bytes_by_kind: The same by message kind.
@@ -46,6 +47,7 @@ class RunFacts:
     accuracy: dict[str, float | None]
     seconds: dict[str, float]
     versions: dict[str, str]
+    class_names: tuple[str, ...] = ()
     engine: str = "in-process"
     payload_bytes: int = 0
     bytes_by_kind: dict[str, int] = field(default_factory=dict)
