@@ -16,28 +16,26 @@ import json
 import statistics
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.cli.baselines import accuracy, without_any_teacher
+from secure_fedsa.cli.baselines import Exam, RememberingEncoder, compare
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
 from secure_fedsa.cli.splits import DemoData, TeacherData, demo_split
 from secure_fedsa.engines.student import StudentTask, StudentWorkshop
 from secure_fedsa.entropy import SystemNoise
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
-from secure_fedsa.models.encoder import Encoding, PublicEncoder
 from secure_fedsa.models.saliency import quantise
-from secure_fedsa.privacy.clipping import summarise, to_grid
-from secure_fedsa.privacy.mechanisms import add_noise, draw_noise
+from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.roles.noisy_release import (
-    ENCODING_THREADS,
     derive_signal,
     noise_plan,
+    read_private,
     saliency_scale,
     score_unit,
 )
@@ -51,12 +49,10 @@ class Seed:
     def __init__(self, seed: int, data: DemoData, folder: Path) -> None:
         self.seed = seed
         self.data = data
-        self.encoder = PublicEncoder.fit(data.probes)
+        self.encoder = RememberingEncoder.fit(data.probes)
         task = StudentTask(data.class_names, data.images, data.labels, data.probes)
         self.workshop = StudentWorkshop(task, self.encoder, folder, seed=seed)
-        self.encoded: dict[str, Encoding] = {
-            t.id: self.encoder.encode(t.images, threads=ENCODING_THREADS) for t in data.teachers
-        }
+        self.exam = Exam(data, self.encoder)
 
     def agreement(self, epsilon: float) -> Agreement:
         """Return the demo's agreement at an epsilon; keys play no part here."""
@@ -68,30 +64,20 @@ class Seed:
 
     def signal(self, teacher: TeacherData, agreement: Agreement) -> Signal:
         """Return a teacher's signals under fresh noise."""
-        plan, privacy = noise_plan(agreement, teacher.id), agreement.privacy
-        noise = draw_noise(SystemNoise(), plan.shape, plan.event.noise_scale)
-        encoding = self.encoded[teacher.id]
-        rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
-        summary, _ = summarise(
-            rows,
+        plan = noise_plan(agreement, teacher.id)
+        noisy, _ = read_private(
+            teacher.images,
             teacher.labels,
-            valid & encoding.valid,
-            plan.shape.classes,
-            plan.count_unit,
-            grid=privacy.grid,
-        )
-        noisy = add_noise(
-            summary,
-            noise,
-            noise_scale=plan.event.noise_scale,
-            grid=privacy.grid,
-            count_unit=plan.count_unit,
+            encoder=self.encoder,
+            agreement=agreement,
+            teacher=teacher.id,
+            noise=draw_noise(SystemNoise(), plan.shape, plan.event.noise_scale),
         )
         return derive_signal(noisy, agreement)
 
 
-def one(seed: Seed, epsilon: float, *, ranking_only: bool) -> dict[str, Any]:
-    """Return the row of one seed and epsilon."""
+def one(seed: Seed, epsilon: float, *, ranking_only: bool, baselines: bool) -> dict[str, Any]:
+    """Return the row of one seed and epsilon; the baselines do not depend on epsilon."""
     agreement = seed.agreement(epsilon)
     signals = {t.id: seed.signal(t, agreement) for t in seed.data.teachers}
     bits, bound = agreement.saliency.bits, agreement.saliency.query_bound
@@ -115,10 +101,12 @@ def one(seed: Seed, epsilon: float, *, ranking_only: bool) -> dict[str, Any]:
     if not ranking_only:
         total = int_array(np.sum([signals[name].features for name in members], axis=0))
         seed.workshop.build(ReleasedSum(total, members), agreement)
-        model, network = seed.workshop.load()
-        images, labels = seed.data.test_images, seed.data.test_labels
-        row["student"] = accuracy(model.predict(images, threads=ENCODING_THREADS), labels)
-        row["student_network"] = accuracy(network.predict(images), labels)
+        if baselines:
+            row |= compare(seed.data, seed.workshop, seed.exam)
+        else:
+            model, network = seed.workshop.load()
+            row["student"] = seed.exam.of_head(model)
+            row["student_network"] = seed.exam.of_network(network)
     return row
 
 
@@ -133,23 +121,22 @@ def main() -> int:
     parser.add_argument("--scratch-folder", type=Path, default=Path("scratch/accuracy"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     images = load_fashion_mnist()
-    rows, baselines = [], []
+    rows = []
     for number in options.seeds:
         began = time.monotonic()
         data = demo_split(images, seed=number)
         seed = Seed(number, data, options.scratch_folder / str(number))
-        if not options.ranking_only:
-            baselines.append({"seed": number, **asdict(without_any_teacher(data, seed.workshop))})
-            print(json.dumps(baselines[-1]), flush=True)
         for epsilon in options.epsilons:
-            rows.append(one(seed, epsilon, ranking_only=options.ranking_only))
+            first = epsilon == options.epsilons[0]
+            rows.append(one(seed, epsilon, ranking_only=options.ranking_only, baselines=first))
             print(json.dumps(rows[-1]), flush=True)
         print(f"seed {number}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    result: dict[str, Any] = {"rows": rows, "baselines": baselines, "means": {}}
+    result: dict[str, Any] = {"rows": rows, "means": {}}
     for epsilon in options.epsilons:
         mine = [row for row in rows if row["epsilon"] == epsilon]
-        means = {
+        means: dict[str, Any] = {
             name: statistics.mean(row[name] for row in mine)
             for name in ("student", "student_network")
             if name in mine[0]
@@ -157,8 +144,9 @@ def main() -> int:
         means["all_ranked"] = all(row["ranked"] for row in mine)
         result["means"][f"{epsilon:g}"] = means
     for name in ("scratch", "self_training", "public_encoder"):
-        if baselines:
-            result["means"][name] = statistics.mean(row[name] for row in baselines)
+        found = [row[name] for row in rows if name in row]
+        if found:
+            result["means"][name] = statistics.mean(found)
     print(json.dumps(result["means"], indent=2))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

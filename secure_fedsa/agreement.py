@@ -22,6 +22,7 @@ from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER, Role
 VERSION = 1
 _PARTY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
 
 T = TypeVar("T")
 
@@ -318,6 +319,8 @@ class Agreement:
             ("features.scale", self.features.scale),
         ):
             _positive(clause, value)
+        if not 1 <= self.encoder.dimension <= 2048:
+            raise AgreementError("encoder.dimension", "must be from 1 to 2048.")
         if not 1 <= self.saliency.directions <= self.encoder.dimension:
             raise AgreementError("saliency.directions", "must be from 1 to encoder.dimension.")
         if not 4 <= self.saliency.bits <= 24:
@@ -330,8 +333,6 @@ class Agreement:
         ):
             if not _HASH.fullmatch(digest):
                 raise AgreementError(clause, "must be 64 hexadecimal digits.")
-        if not 1 <= self.encoder.dimension <= 2048:
-            raise AgreementError("encoder.dimension", "must be from 1 to 2048.")
         if not 2048 <= self.encryption.query_modulus_bits <= 8192:
             raise AgreementError("encryption.query_modulus_bits", "must be from 2048 to 8192.")
 
@@ -383,7 +384,7 @@ def parse(text: str) -> Agreement:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML errors and numbers of 5,000 digits
         raise AgreementError("", "The agreement is not valid TOML.", why=f"{error}.") from error
     return from_dict(data)
 
@@ -428,6 +429,8 @@ def _convert(hint: Any, value: Any, clause: str) -> Any:
             return value
         allowed = ", ".join(str(choice) for choice in get_args(hint))
         raise AgreementError(clause, f"is {value!r}.", do=f"Allowed here: {allowed}.")
+    if type(value) is int and abs(value) > _LARGEST_INTEGER:
+        raise AgreementError(clause, "is a whole number beyond 2^53.")
     if hint is float and type(value) in (int, float):
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:

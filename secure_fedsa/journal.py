@@ -95,13 +95,16 @@ class Journal:
                 f"The secrets of the run in {self.folder} were erased.",
                 do="Start a new run.",
             ) from error
+        except ValueError as error:
+            raise StorageError(f"The wrapping key in {self.folder} is damaged.") from error
 
     def append(self, event: fx.Event) -> None:
         """Store one event durably."""
         with _storage(self.folder):
             nonce = secret_bytes(12)
-            sealed = nonce + self._cipher().encrypt(nonce, canonical.encode(_to_json(event)), None)
             number = self._count("events")
+            plain = canonical.encode(_to_json(event))
+            sealed = nonce + self._cipher().encrypt(nonce, plain, _place(number))
             self._connection.execute("INSERT INTO events VALUES (?, ?)", (number, sealed))
 
     def events(self) -> Iterator[fx.Event]:
@@ -111,12 +114,14 @@ class Journal:
             StorageError: If one was damaged, or the secrets were erased.
         """
         cipher = self._cipher() if self._count("events") else None
-        rows = self._connection.execute("SELECT sealed FROM events ORDER BY number").fetchall()
-        for (sealed,) in rows:
+        with _storage(self.folder):
+            query = "SELECT sealed FROM events ORDER BY number"
+            rows = self._connection.execute(query).fetchall()
+        for number, (sealed,) in enumerate(rows):
             assert cipher is not None
             try:
-                plain = cipher.decrypt(sealed[:12], sealed[12:], None)
-            except InvalidTag as error:
+                plain = cipher.decrypt(sealed[:12], sealed[12:], _place(number))
+            except (InvalidTag, ValueError) as error:
                 raise StorageError(f"The journal in {self.folder} is damaged.") from error
             yield _from_json(canonical.decode(plain))
 
@@ -153,6 +158,7 @@ class Journal:
                     file.flush()
                     os.fsync(file.fileno())
                 self._key_path.unlink()
+                sync_folder(self.folder)
             self._connection.execute("DELETE FROM events")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -175,19 +181,38 @@ def _lock(file: IO[str], folder: Path) -> None:
         ) from error
 
 
+def _place(number: int) -> bytes:
+    """Return what binds an event to its place, so that none can be moved or left out."""
+    return number.to_bytes(8, "big")
+
+
 def _write_private(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    """Write a file whole or not at all: a crash never leaves half a key."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    partial.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new, renamed and removed names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def _storage(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.DatabaseError) as error:
         raise StorageError(
             f"Cannot write to {folder}.",
             why=f"{error}.",
@@ -242,7 +267,15 @@ def _to_json(event: fx.Event) -> dict[str, Any]:
 
 _PLAIN: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (fx.Started, fx.Checked, fx.Sent, fx.StudentBuilt, fx.Finished, fx.Deadline)
+    for kind in (
+        fx.Started,
+        fx.Checked,
+        fx.Sent,
+        fx.StudentBuilt,
+        fx.Finished,
+        fx.Failed,
+        fx.Deadline,
+    )
 }
 
 

@@ -1,7 +1,8 @@
 """What parties say to each other: one dataclass a message kind, one table of rules.
 
 A message is *public* (signed, in the transcript for everybody) or *sealed* (signed, its
-body encrypted to one named recipient). :data:`RULES` says for each kind which class it
+body encrypted to one named recipient); sealed bodies have no ``repr``, so that no log or
+trace shows one. :data:`RULES` says for each kind which class it
 has, which role sends it and which roles accept it; nothing else is ever accepted.
 """
 
@@ -56,14 +57,14 @@ class QueryKey:
     query_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Query:
     """The student's encrypted saliency, the same bytes for every teacher (sealed)."""
 
     ciphertexts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuerySecret:
     """The secret primes of the query key, for the aggregator alone (sealed)."""
 
@@ -91,7 +92,7 @@ class LedgerSegment:
     head: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """A teacher's blinded, re-randomised encrypted score (sealed to the aggregator)."""
 
@@ -99,7 +100,7 @@ class Reply:
     reply: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Blind:
     """The part of the blind that the key holder needs, w = v mod M (sealed)."""
 
@@ -107,7 +108,7 @@ class Blind:
     blind: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BlindedScores:
     """Decrypted scores mod M, still blinded, by teacher (sealed to the key holder)."""
 
@@ -145,7 +146,7 @@ class RosterSignature:
     roster_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MaskShare:
     """One of the two 32-byte values behind a pair's mask (sealed)."""
 

@@ -18,6 +18,7 @@ from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.roles.noisy_release import noise_plan
 
 _EPSILON_TOLERANCE = 1e-9
+_LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def plan(agreement: Agreement) -> Plan:
     """
     agreement.check()
     accounting = _accounting(agreement)
+    headroom, modulus = _arithmetic(agreement)
     if not agreement.protection.he:
         return Plan(
             accounting,
@@ -76,6 +78,18 @@ def plan(agreement: Agreement) -> Plan:
             8 * agreement.saliency.values,
             agreement.selection.smallest_sum,
         )
+    return Plan(
+        accounting,
+        headroom,
+        modulus.bit_length() - 1,
+        headroom.payload_bytes,
+        agreement.saliency.values * agreement.encryption.query_modulus_bits // 4,
+        agreement.selection.smallest_sum,
+    )
+
+
+def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
+    """Return headroom and score modulus; without encryption sums and scores wrap as well."""
     try:
         headroom = check_headroom(
             bfv_parameters(agreement),
@@ -86,14 +100,9 @@ def plan(agreement: Agreement) -> Plan:
         modulus = score_modulus(score_bound(agreement), agreement.encryption.query_modulus_bits)
     except SecureFedsaError as error:
         raise AgreementError("encryption", error.what, why=error.why, do=error.do) from error
-    return Plan(
-        accounting,
-        headroom,
-        modulus.bit_length() - 1,
-        headroom.payload_bytes,
-        agreement.saliency.values * agreement.encryption.query_modulus_bits // 4,
-        agreement.selection.smallest_sum,
-    )
+    if modulus.bit_length() > _LONGEST_SCORE:
+        raise AgreementError("saliency", "scores of this many values and bits pass 61 bits.")
+    return headroom, modulus
 
 
 def _accounting(agreement: Agreement) -> CrossCheck:

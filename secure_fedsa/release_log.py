@@ -2,7 +2,8 @@
 
 One line of canonical JSON an entry, each naming the hash of the one before; a line is on
 the disk before the sum that it names is decrypted. The log outlives runs: the release gate
-reads it.
+reads it. A file beside it remembers the newest entry, so that a log that was removed or cut
+back is noticed and never started anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from secure_fedsa.wire import canonical
 DOMAIN = "secure-fedsa/v1/release-log"
 FIRST = "0" * 64
 FILE_NAME = "release-log.jsonl"
+HEAD_NAME = "release-log-head"
 
 
 class ReleaseLog:
@@ -25,6 +27,7 @@ class ReleaseLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
+        self._head = folder / HEAD_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.touch(mode=0o600)
@@ -42,13 +45,33 @@ class ReleaseLog:
         """Return all entries, the whole chain checked.
 
         Raises:
-            LedgerError: Naming the first entry that is not what was written.
+            LedgerError: Naming the first entry that is not what was written, or if the
+                newest are gone.
         """
         try:
             data = self.path.read_bytes()
+            return self._checked(data[: data.rfind(b"\n") + 1])
         except OSError as error:
             raise self._unusable(error) from error
-        return check_entries(data[: data.rfind(b"\n") + 1])
+
+    def _checked(self, data: bytes) -> list[dict[str, Any]]:
+        entries = check_entries(data)
+        known = self._head.read_bytes().decode("ascii", "replace") if self._head.exists() else FIRST
+        if known != FIRST and all(entry["hash"] != known for entry in entries):
+            raise LedgerError(
+                "The release log does not hold the newest sum that it opened.",
+                why="It was removed, cut back or replaced by an older copy.",
+                do="Restore the log from a copy; do not open sums with this one.",
+            )
+        return entries
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        partial = self._head.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(entry["hash"].encode())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(self._head)
 
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
         """Add an entry durably; the same release again is the same entry.
@@ -62,7 +85,7 @@ class ReleaseLog:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 data = file.read()
                 whole = data.rfind(b"\n") + 1  # a line cut off by a crash was never acknowledged
-                entries = check_entries(data[:whole])
+                entries = self._checked(data[:whole])
                 for entry in entries:
                     if entry["body"]["run_id"] == body["run_id"]:
                         if entry["body"] != body:
@@ -77,6 +100,7 @@ class ReleaseLog:
                 file.write(canonical.encode(entry) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+                self._remember(entry)
                 return entry
         except OSError as error:
             raise self._unusable(error) from error

@@ -19,15 +19,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.errors import ProtocolError, SecureFedsaError
+from secure_fedsa.errors import ProtocolError, SecureFedsaError, StorageError
 from secure_fedsa.journal import Journal, Outgoing
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, KIND_OF, RULES, STUDENT, TEACHER
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
-from secure_fedsa.roles.session import Session
+from secure_fedsa.roles.session import Session, shown
 from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
-from secure_fedsa.wire.envelope import Directory, Envelope, Opened, open_envelope, pack, parse
+from secure_fedsa.wire.envelope import (
+    Directory,
+    Envelope,
+    Opened,
+    check_signed,
+    open_envelope,
+    pack,
+    parse,
+)
 from secure_fedsa.wire.keys import IdentityKey
+
+# An honest party sends a few messages a roster and other member; more is a flood.
+_MOST_WAITING = 512
+_MOST_REFUSALS = 1000
 
 _ROLES: dict[str, Any] = {
     TEACHER: teacher,
@@ -155,15 +167,15 @@ class PartyRun:
                 self._replay(event)
             if not events:
                 self._feed(fx.Started())
-        elif not self.journal.erased:
-            self._erase(fx.Erase())
+        else:
+            self._erase(fx.Erase())  # again is fine: a crash may have come in between
         return [self._posted[sequence] for sequence in sorted(self._posted)]
 
     def _replay(self, event: fx.Event) -> None:
         if isinstance(event, fx.Received):
             self._seen[(event.header.sender, event.header.sequence)] = event.hash
         elif not isinstance(event, fx.Started | fx.Deadline):
-            self.pending.popleft()
+            self._answered(event)
             self._sent += isinstance(event, fx.Sent)
         self.state, effects = self.machine.step(self.state, event)
         self.pending.extend(effects)
@@ -171,34 +183,51 @@ class PartyRun:
     def _feed(self, event: fx.Event) -> None:
         """Advance the role by one event; the event is durable before its effects begin."""
         state, effects = self.machine.step(self.state, event)
-        if not self.journal.erased:
-            self.journal.append(event)
+        self.journal.append(event)
         self.state = state
         self.pending.extend(effects)
 
     # --- messages ----------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Take an envelope; it waits until the role can judge its kind."""
+        """Take an envelope that a party signed; it waits until the role can judge its kind.
+
+        A party's own messages, reflected, and what is known already are dropped.
+        """
         if self.finished:
             return
+        sender, kind = "?", "?"
         try:
             envelope = parse(data)
-            key = (envelope.header.sender, envelope.header.sequence)
-            if self._seen.get(key) == envelope.hash:
+            header, digest = envelope.header, envelope.hash
+            sender, kind = header.sender, header.kind
+            check_signed(envelope, self.directory)
+            known = self._seen.get((sender, header.sequence)) == digest
+            if sender == self.me or known or any(digest == other for other, _ in self.waiting):
                 return
-            self.waiting.append((envelope.hash, envelope))
+            if sum(other.header.sender == sender for _, other in self.waiting) >= _MOST_WAITING:
+                raise ProtocolError(sender, "sent more than this party can keep.")
+            self.waiting.append((digest, envelope))
         except SecureFedsaError as error:
-            self.refusals.append(Refusal(self.me, "?", "?", str(error)))
+            self._refuse(sender, kind, error)
+
+    def _refuse(self, sender: str, kind: str, error: SecureFedsaError) -> None:
+        if len(self.refusals) < _MOST_REFUSALS:
+            refusal = Refusal(self.me, shown(sender[:40]), shown(kind[:40]), shown(str(error)))
+            self.refusals.append(refusal)
 
     def take_waiting(self) -> bool:
-        """Give the role the first waiting message that it expects; return if there was one."""
+        """Give the role the first waiting message that it expects; return if there was one.
+
+        Not while effects are pending: they come before whatever a message changes.
+        """
         if self.finished:
             self.waiting.clear()
+        if self.finished or self.pending:
             return False
         expected = self.machine.expected(self.state)
         for position, (digest, envelope) in enumerate(self.waiting):
-            if envelope.header.kind in expected or envelope.header.kind not in RULES:
+            if envelope.header.kind in expected:
                 del self.waiting[position]
                 self._take(digest, envelope)
                 return True
@@ -215,11 +244,17 @@ class PartyRun:
                 raise ProtocolError(header.sender, "sent two messages under one number.")
             self._feed(fx.Received(opened.header, opened.body, opened.hash))
             self._seen[key] = digest
+        except StorageError:
+            raise  # of this party's own disk: the message is taken again on resumption
         except SecureFedsaError as error:
-            self.refusals.append(Refusal(self.me, header.sender[:40], header.kind[:40], str(error)))
+            self._refuse(header.sender, header.kind, error)
 
     def _open(self, envelope: Envelope) -> Opened:
-        run_id = "" if envelope.header.kind == "nonce" else self.session.run_id
+        header = envelope.header
+        # Nonces make the run id; who lacks one can only stop the run without it, while
+        # nothing can have been charged.
+        early = header.kind == "abort" and not header.run_id and not self.session.all_ready
+        run_id = "" if header.kind == "nonce" or early else self.session.run_id
         return open_envelope(
             envelope,
             self.directory,
@@ -230,7 +265,7 @@ class PartyRun:
 
     def deadline(self) -> bool:
         """Tell the role that nothing came for the agreed time; return if it acted."""
-        if self.finished:
+        if self.finished or self.pending:
             return False
         state, effects = self.machine.step(self.state, fx.Deadline())
         if not effects:
@@ -243,17 +278,45 @@ class PartyRun:
     # --- effects -----------------------------------------------------------------
 
     def perform_next(self) -> Outgoing | None:
-        """Perform the first pending effect and acknowledge it; return what it sent."""
+        """Perform the first pending effect and acknowledge it; return what it sent.
+
+        Raises:
+            StorageError: If this party's disk fails; the run can be taken up again. Any
+                other error ends the run for this party in order: it tells the others and
+                erases.
+        """
         effect = self.pending[0]
-        event = self._performers[type(effect)](effect)
-        self.pending.popleft()
-        if isinstance(event, fx.Erased):
+        try:
+            event = self._performers[type(effect)](effect)
+            if isinstance(event, fx.Erased):
+                self.pending.popleft()
+                return None
+            self._acknowledge(event)
+        except StorageError:
+            raise
+        except SecureFedsaError as error:
+            if self.session.over:
+                raise
+            self._acknowledge(fx.Failed(str(error)))
             return None
-        self._feed(event)
         if not isinstance(event, fx.Sent):
             return None
         self._sent += 1
         return self._posted[self._sent - 1]
+
+    def _acknowledge(self, event: fx.Event) -> None:
+        """Answer the first pending effect; a failure drops those behind it too."""
+        state, effects = self.machine.step(self.state, event)
+        self.journal.append(event)
+        self.state = state
+        self._answered(event)
+        self.pending.extend(effects)
+
+    def _answered(self, event: fx.Event) -> None:
+        if isinstance(event, fx.Failed):
+            self.pending.clear()
+        else:
+            self.pending.popleft()
 
     def _draw(self, effect: fx.DrawEntropy) -> fx.Event:
         if isinstance(effect.draw, fx.NoiseDraw):
@@ -305,6 +368,6 @@ class PartyRun:
 
     def _erase(self, effect: fx.Erase) -> fx.Event:
         del effect
+        self.journal.erase()  # before it is noted: the note must not be a promise
         self.site.note_erasure(self.journal.fact("run_id") or "")
-        self.journal.erase()
         return fx.Erased()

@@ -2,54 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.entropy import IntArray
-from secure_fedsa.models.amalgamation import without_teachers
+from secure_fedsa.models.amalgamation import AmalgamatedModel, without_teachers
+from secure_fedsa.models.encoder import Encoding, PublicEncoder
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
-from secure_fedsa.models.students import from_scratch, self_trained
-from secure_fedsa.models.training import Architecture
-from secure_fedsa.privacy.clipping import summarise, to_grid
-from secure_fedsa.roles.noisy_release import ENCODING_THREADS, noise_plan
-from secure_fedsa.signals import NoisySummary
+from secure_fedsa.models.students import from_scratch, self_trained, student_architecture
+from secure_fedsa.models.training import Student
+from secure_fedsa.roles.noisy_release import noise_plan, read_private
+from secure_fedsa.signals import FloatArray, Noise, NoisySummary, int_array
 
 
-@dataclass(frozen=True, slots=True)
-class Baselines:
-    """Test accuracies without any teacher."""
+class RememberingEncoder(PublicEncoder):
+    """The demo's encoder: keeps what it encoded, so that the simulation need not do it again.
 
-    scratch: float
-    self_training: float
-    public_encoder: float
+    A real teacher has no use for it, and its records would stay in memory longer.
+    """
+
+    def encode(self, records: npt.NDArray[Any], *, threads: int = 1) -> Encoding:
+        """Return the encoding of an array, computed once for each array object."""
+        kept: dict[int, tuple[npt.NDArray[Any], Encoding]] = self.__dict__.setdefault("_kept", {})
+        if id(records) not in kept:
+            kept[id(records)] = (records, super().encode(records, threads=threads))
+        return kept[id(records)][1]
 
 
-def accuracy(predicted: IntArray, labels: IntArray) -> float:
-    """Return the share of right predictions."""
-    return float(np.mean(predicted == labels))
+class Exam:
+    """The test records, encoded once for every classifier on the public encoder.
+
+    Args:
+        data: Holds the test records and labels.
+        encoder: The public encoder.
+    """
+
+    def __init__(self, data: DemoData, encoder: PublicEncoder) -> None:
+        self.records = data.test_images
+        self.labels = data.test_labels
+        self._encoded: FloatArray = encoder.encode_clipped(data.test_images)[0]
+
+    def of_head(self, model: AmalgamatedModel) -> float:
+        """Return the test accuracy of a classifier on the public encoder."""
+        return self._share(model.log_probabilities_of(self._encoded).argmax(axis=1))
+
+    def of_network(self, network: Student) -> float:
+        """Return the test accuracy of a network on raw records."""
+        return self._share(network.predict(self.records))
+
+    def _share(self, predicted: IntArray) -> float:
+        return float(np.mean(predicted == self.labels))
 
 
-def without_any_teacher(data: DemoData, workshop: StudentWorkshop) -> Baselines:
-    """Train the three baselines that need no teacher, and test them."""
-    task, encoder, seed = workshop.task, workshop.encoder, workshop.seed
-    architecture = Architecture(encoder.schema, len(data.class_names))
+def compare(data: DemoData, workshop: StudentWorkshop, exam: Exam) -> dict[str, float]:
+    """Return the test accuracy of the student and of what it would be without teachers.
+
+    The networks without teachers are trained in a second thread: that is what the second
+    core is good for.
+    """
+    with ThreadPoolExecutor(1) as second:
+        training = second.submit(_without_teachers, data, workshop, exam)
+        public = exam.of_head(without_teachers(workshop.encoder, workshop.data))
+        model, network = workshop.load()
+        return {
+            "student": exam.of_head(model),
+            "student_network": exam.of_network(network),
+            "public_encoder": public,
+            **training.result(),
+        }
+
+
+def _without_teachers(data: DemoData, workshop: StudentWorkshop, exam: Exam) -> dict[str, float]:
+    task, seed = workshop.task, workshop.seed
+    architecture = student_architecture(workshop.encoder, len(data.class_names))
     scratch = from_scratch(architecture, task.records, task.labels, seed=seed)
     guided = self_trained(scratch, task.records, task.labels, task.probes, seed=seed)
-    public = without_teachers(encoder, workshop.data)
-    return Baselines(
-        accuracy(scratch.predict(data.test_images), data.test_labels),
-        accuracy(guided.predict(data.test_images), data.test_labels),
-        accuracy(public.predict(data.test_images, threads=ENCODING_THREADS), data.test_labels),
-    )
+    return {"scratch": exam.of_network(scratch), "self_training": exam.of_network(guided)}
 
 
 def simulate_without_noise(
-    data: DemoData, workshop: StudentWorkshop, agreement: Agreement, members: tuple[str, ...]
+    data: DemoData,
+    workshop: StudentWorkshop,
+    agreement: Agreement,
+    members: tuple[str, ...],
+    exam: Exam,
 ) -> dict[str, Any]:
     """Return the accuracy of the same amalgamation of raw summaries. SIMULATION ONLY.
 
@@ -58,30 +100,29 @@ def simulate_without_noise(
     """
     total = np.zeros(agreement.feature_values - 1)
     records = 0.0
-    privacy = agreement.privacy
     for teacher in data.teachers:
         if teacher.id not in members:
             continue
-        plan = noise_plan(agreement, teacher.id)
-        encoding = workshop.encoder.encode(teacher.images, threads=ENCODING_THREADS)
-        rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
-        summary, _ = summarise(
-            rows,
+        nothing = Noise(int_array([0] * noise_plan(agreement, teacher.id).shape.noise_values), True)
+        exact, _ = read_private(
+            teacher.images,
             teacher.labels,
-            valid & encoding.valid,
-            plan.shape.classes,
-            plan.count_unit,
-            grid=privacy.grid,
+            encoder=workshop.encoder,
+            agreement=agreement,
+            teacher=teacher.id,
+            noise=nothing,
         )
-        exact = NoisySummary(summary.sums, summary.counts, 0.0, privacy.grid, plan.count_unit)
-        scatter, count = between_scatter(exact, count_floor=privacy.count_floor)
+        # No noise was added, so none is to be taken off.
+        scatter, count = between_scatter(
+            NoisySummary(exact.sums, exact.counts, 0.0, exact.grid, exact.count_unit),
+            count_floor=agreement.privacy.count_floor,
+        )
         total += upper_triangle(scatter)
         records += count
     model = workshop.amalgamate(total, records, len(members), 0.0)
-    predicted = model.predict(data.test_images, threads=ENCODING_THREADS)
     return {
         "simulated": True,
         "warning": "SIMULATION: computed from raw summaries, without differential privacy. "
         "Only a demo on public data may do this.",
-        "accuracy": {"without_noise": accuracy(predicted, data.test_labels)},
+        "accuracy": {"without_noise": exam.of_head(model)},
     }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from secure_fedsa.agreement import Agreement, parse
 from secure_fedsa.cli.baselines import (
-    accuracy,
+    Exam,
+    RememberingEncoder,
+    compare,
     simulate_without_noise,
-    without_any_teacher,
 )
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
@@ -39,7 +40,7 @@ from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
 from secure_fedsa.report.summary import RunFacts, summary_json
-from secure_fedsa.roles.noisy_release import ENCODING_THREADS, saliency_scale
+from secure_fedsa.roles.noisy_release import saliency_scale
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import sign
 
@@ -87,12 +88,16 @@ class Demo:
 
     def run(self) -> DemoResult:
         """Run everything, and write the run folder."""
+        import torch
+
+        # Two threads in one operation are slower here than one (docs/decisions/0007).
+        torch.set_num_threads(1)
         run_folder.check_out(self.out)
         self._same_options()
         began = time.monotonic()
         data = self._data()
         self.progress.say(f"Data: {data.source}")
-        encoder = PublicEncoder.fit(data.probes)
+        encoder = RememberingEncoder.fit(data.probes)
         self.progress.say(f"Public encoder fitted to {len(data.probes)} probes")
         workshop = StudentWorkshop(
             StudentTask(data.class_names, data.images, data.labels, data.probes),
@@ -198,10 +203,9 @@ class Demo:
             self.progress.say("WARNING: encryption and masks are OFF: single signals are open")
         if run.unfinished:
             run_id = run.open_run_id()
-            spent = run.spent_text(run_id) if run_id else "Nothing was charged."
             self.progress.say(
-                f"Taking up run {run_id[:12] or '(not charged yet)'}, which was cut off. {spent} "
-                "It is not charged again."
+                f"Taking up run {run_id[:12] or '(no id yet)'}, which was cut off. "
+                f"{run.spent_text(run_id)} Nothing is charged twice."
             )
         else:
             self._announce_earlier(run)
@@ -230,10 +234,8 @@ class Demo:
         prepared: float,
     ) -> DemoResult:
         started = time.monotonic()
-        baselines = without_any_teacher(data, workshop)
-        model, network = workshop.load()
-        head = accuracy(model.predict(data.test_images, threads=ENCODING_THREADS), data.test_labels)
-        alone = accuracy(network.predict(data.test_images), data.test_labels)
+        exam = Exam(data, workshop.encoder)
+        accuracies = compare(data, workshop, exam)
         compared = time.monotonic() - started
         seconds = {"preparation": prepared, **run.clock.seconds, "baselines": compared}
         facts = RunFacts(
@@ -245,11 +247,7 @@ class Demo:
             demo=True,
             roster=_roster(outcome),
             kinds={teacher.id: teacher.kind for teacher in data.teachers},
-            accuracy={
-                "student": head,
-                "student_network": alone,
-                **asdict(baselines),
-            },
+            accuracy=dict(accuracies),
             seconds=seconds,
             versions=versions(),
             class_names=data.class_names,
@@ -258,7 +256,7 @@ class Demo:
         kept = run_folder.write(self.out, files)
         if kept is not None:
             self.progress.say(f"The earlier run folder is now {kept}")
-        simulation = self._simulate(data, workshop, run, summary)
+        simulation = self._simulate(data, workshop, run, summary, exam)
         run.discard()
         return DemoResult(self.out, summary, simulation)
 
@@ -304,10 +302,11 @@ class Demo:
         workshop: StudentWorkshop,
         run: LocalRun,
         summary: dict[str, Any],
+        exam: Exam,
     ) -> Path:
         """Write simulation.json beside the run folder; an earlier one keeps its content."""
         members = tuple(t["id"] for t in summary["teachers"] if t["selected"])
-        values = simulate_without_noise(data, workshop, run.agreement, members)
+        values = simulate_without_noise(data, workshop, run.agreement, members, exam)
         values |= {"run_id": summary["run_id"], "seed": self.options.seed}
         path = self.out.with_name("simulation.json")
         if path.exists():

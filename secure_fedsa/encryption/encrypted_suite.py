@@ -93,7 +93,13 @@ class EncryptedSuite:
         return modulus, tuple(paillier.residue_to_bytes(root, secret.modulus) for root in roots)
 
     def fits(self, primes: tuple[bytes, ...], modulus: bytes) -> bool:
+        # Lengths first: a primality test of a long number would take hours.
+        if len(modulus) != self._bits // 8 or any(len(p) != self._bits // 16 for p in primes):
+            return False
         return self._secret(primes).modulus == int.from_bytes(modulus, "big")
+
+    def check_feature_key(self, public: bytes, party: str) -> None:
+        keys.public_context(self._parameters, public, party)
 
     def check_query(self, claim: QueryClaim) -> None:
         _verified(claim, self._bits, self._query_values)

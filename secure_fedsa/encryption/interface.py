@@ -74,6 +74,10 @@ class Suite(Protocol):
         """Return whether the primes are those of a published modulus."""
         ...
 
+    def check_feature_key(self, public: bytes, party: str) -> None:
+        """Refuse a malformed public feature key (ProtocolError), before any charge."""
+        ...
+
     def check_query(self, claim: QueryClaim) -> None:
         """Refuse a malformed query key or query (ProtocolError)."""
         ...

@@ -72,6 +72,10 @@ class PlainSuite:
         del primes, modulus
         return True
 
+    def check_feature_key(self, public: bytes, party: str) -> None:
+        if public != b"none":
+            raise ProtocolError(party, "sent a feature key in a run without encryption.")
+
     def check_query(self, claim: QueryClaim) -> None:
         query = claim.ciphertexts
         bad = any(len(item) != 8 or abs(_integer(item)) > self._signal_bound for item in query)

@@ -13,6 +13,7 @@ from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
 from secure_fedsa.engines.site import LocalSite, PrivateData, load_identity
 from secure_fedsa.entropy import NoiseSource
 from secure_fedsa.errors import AgreementError, RunAborted
+from secure_fedsa.journal import Journal
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
@@ -53,7 +54,7 @@ def phase_of(effect: fx.Effect) -> str:
             return "private-summary"
         case fx.DrawEntropy(tag="upload") | fx.Persist(record=fx.BindSignal()):
             return "features"
-        case fx.Persist(record=fx.LogRelease()):
+        case fx.Persist(record=fx.LogRelease() | fx.NoteOpened() | fx.NoteBurned()):
             return "release"
         case fx.BuildStudent():
             return "amalgamation"
@@ -225,14 +226,20 @@ class LocalRun:
         )
 
     def open_run_id(self) -> str:
-        """Return the id of the run that was cut off after a charge, or an empty text.
+        """Return the id of the run that was cut off, or an empty text if it has none yet.
 
-        A run that is over has noted its erasure; one that was cut off has not.
+        A party whose part was over has noted the id in its journal. In the ledger, a run
+        that was cut off has a charge and no erasure.
         """
         for name in self.agreement.teachers:
-            ledger = self.sites[name].ledger
-            if ledger is None or not (self.states[name] / _RUN_FOLDER).exists():
+            folder, ledger = self.states[name] / _RUN_FOLDER, self.sites[name].ledger
+            if ledger is None or not folder.exists():
                 continue
+            journal = Journal(folder)
+            noted = journal.fact("run_id")
+            journal.close()
+            if noted:
+                return noted
             books = ledger.books()
             erased = {note["run_id"] for note in books.notes if note["kind"] == "erasure"}
             still_open = [run_id for run_id in books.charges if run_id not in erased]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
-from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
+from secure_fedsa.errors import LedgerError, SecureFedsaError, StorageError, UsageError
 from secure_fedsa.messages import KEY_HOLDER, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.privacy.accountant import rho_of
@@ -117,8 +118,8 @@ class LocalSite:
         marker = self.folder / _HEAD_FILE
         try:
             known = marker.read_text(encoding="ascii") if marker.exists() else None
-        except OSError as error:
-            raise StorageError(f"Cannot read {marker}.", why=f"{error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(f"Cannot read {marker}.", why=f"{error}.") from error
         if known is not None or (self.folder / LEDGER_FILE).exists():
             return Ledger.open(self.folder, known_head=known)
         ledger = Ledger.create(self.folder, delta=self.agreement.privacy.delta)
@@ -129,7 +130,10 @@ class LocalSite:
         """Remember the newest head, so that a ledger cut back or removed is noticed."""
         partial = self.folder / f"{_HEAD_FILE}.partial"
         try:
-            partial.write_text(ledger.head().hash, encoding="ascii")
+            with partial.open("w", encoding="ascii") as file:
+                file.write(ledger.head().hash)
+                file.flush()
+                os.fsync(file.fileno())
             partial.rename(self.folder / _HEAD_FILE)
         except OSError as error:
             raise StorageError(
@@ -152,14 +156,10 @@ class LocalSite:
                 if note["kind"] == "roster-opened"
             )
         if self.release_log is not None:
-            bodies = [entry["body"] for entry in self.release_log.entries()]
             return tuple(
-                Opened(
-                    body["run_id"],
-                    frozenset(body["data_sets"].values()),
-                    frozenset(body["signal_ids"].values()),
-                )
-                for body in bodies
+                Opened(body["run_id"], members, frozenset(body["signal_ids"].values()))
+                for body in (entry["body"] for entry in self.release_log.entries())
+                for members in (frozenset(body["members"]), frozenset(body["data_sets"].values()))
             )
         return ()
 
@@ -194,14 +194,16 @@ class LocalSite:
             raise UsageError(f"{self.me} has no encoder or no data.")
         if self.encoder.sha256() != agreement.encoder.sha256:
             raise UsageError(f"{self.me} holds another encoder than the agreement's.")
-        if len(self.private.records) != len(self.private.labels):
-            raise UsageError(f"{self.me} has not one label for each record.")
         self.encoder.schema.check(self.private.records)
-        burned = sum(note["kind"] == "burn" for note in self._books.books().notes)
+        if np.shape(self.private.labels) != (len(self.private.records),):
+            raise UsageError(f"{self.me} has not one label for each record.")
+        burned = self._burned()
         if burned >= agreement.limits.max_burned:
             raise UsageError(
-                f"{self.me} lost {burned} signals to aborted runs.",
-                why="The agreement lets no further run start without its operator.",
+                f"{self.me} lost {burned} charges under this agreement to runs without a result.",
+                why=f"The agreement allows {agreement.limits.max_burned} (limits.max_burned): "
+                "somebody may be emptying the privacy budget.",
+                do="Find out who stopped those runs, then sign a new agreement.",
             )
         self._books.books().require_affordable(
             "next",
@@ -209,6 +211,16 @@ class LocalSite:
             rho_of([noise_plan(agreement, self.me).event]),
             (privacy.agreement_budget, privacy.delta),
             privacy.data_set_budget,
+        )
+
+    def _burned(self) -> int:
+        """Return how many charges under this agreement ended without a sum."""
+        books = self._books.books()
+        return sum(
+            note["kind"] == "burn"
+            and note["run_id"] in books.charges
+            and books.charges[note["run_id"]].agreement == self.agreement_hash
+            for note in books.notes
         )
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
@@ -255,7 +267,7 @@ class LocalSite:
         privacy = self.agreement.privacy
         match record:
             case fx.ReserveCharge():
-                self._books.reserve(
+                charge = self._books.reserve(
                     run_id,
                     self.agreement_hash,
                     [noise_plan(self.agreement, self.me).event],
@@ -264,10 +276,18 @@ class LocalSite:
                     privacy.data_set_budget,
                 )
                 self._note_head(self._books)
+                if charge.committed:
+                    raise LedgerError(
+                        "This run's noisy summary exists already, and its journal does not know.",
+                        why="The journal was set back: noise would be drawn twice for one charge.",
+                        do="Start a new run.",
+                    )
                 return None
             case fx.CommitCharge():
                 self._books.commit(run_id)
-                return {"entries": self._books.segment(run_id), "head": self._books.head().hash}
+                entries = self._books.segment(run_id)
+                # The head just after this run's commit; other runs may have added entries.
+                return {"entries": entries, "head": entries[-1]["hash"]}
             case fx.BindSignal():
                 return None  # durable in the journal, which holds the state that it binds
             case fx.NoteOpened(roster_hash=roster_hash, members=members):
@@ -275,7 +295,8 @@ class LocalSite:
                 self._books.record("roster-opened", run_id, body)
                 return None
             case fx.NoteBurned(roster_hash=roster_hash):
-                reason = f"the run ended after the upload for roster {roster_hash}"
+                what = f"the upload for roster {roster_hash}" if roster_hash else "its charge"
+                reason = f"the run ended without a result after {what}"
                 self._books.record("burn", run_id, {"reason": reason})
                 return None
             case fx.LogRelease():

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.fixed_point import check_released
 from secure_fedsa.errors import StorageError
 from secure_fedsa.models.amalgamation import AmalgamatedModel, Release, StudentData, amalgamate
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.models.heads import LinearHead
 from secure_fedsa.models.saliency import SaliencyScale, student_query
 from secure_fedsa.models.scatter import from_upper_triangle
 from secure_fedsa.models.students import distil
@@ -56,7 +53,6 @@ class StudentWorkshop:
         encoder: The public encoder.
         folder: Where the built student is kept until the run folder is written.
         seed: Public seed of the network's training.
-        threads: Worker threads for encoding.
     """
 
     def __init__(
@@ -66,7 +62,6 @@ class StudentWorkshop:
         folder: Path,
         *,
         seed: int,
-        threads: int = 2,
     ) -> None:
         self.task = task
         self.encoder = encoder
@@ -78,7 +73,6 @@ class StudentWorkshop:
             task.labels,
             task.probes,
             classes=len(task.class_names),
-            threads=threads,
         )
 
     def query(self, scale: SaliencyScale) -> FloatArray:
@@ -124,7 +118,7 @@ class StudentWorkshop:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / NETWORK_FILE).write_bytes(weights)
             (self.folder / ARCHITECTURE_FILE).write_bytes(architecture)
-            (self.folder / HEAD_FILE).write_bytes(_head_bytes(model))
+            (self.folder / HEAD_FILE).write_bytes(model.to_bytes())
             (self.folder / ENCODER_FILE).write_bytes(self.encoder.to_bytes())
         except OSError as error:
             raise StorageError(
@@ -136,13 +130,7 @@ class StudentWorkshop:
         """Return the stored classifier and network."""
         architecture = canonical.decode((self.folder / ARCHITECTURE_FILE).read_bytes())
         weights = (self.folder / NETWORK_FILE).read_bytes()
-        tensors = load_tensors((self.folder / HEAD_FILE).read_bytes())
-        model = AmalgamatedModel(
-            self.encoder,
-            tensors["centre"],
-            tensors["directions"],
-            LinearHead(tensors["weights"], tensors["offsets"]),
-        )
+        model = AmalgamatedModel.from_bytes((self.folder / HEAD_FILE).read_bytes(), self.encoder)
         return model, Student.from_bytes(architecture, weights)
 
 
@@ -152,13 +140,3 @@ def student_hash(weights: bytes, architecture: bytes) -> str:
         "secure-fedsa/v1/student",
         {"network": canonical.sha256(weights), "architecture": canonical.sha256(architecture)},
     )
-
-
-def _head_bytes(model: AmalgamatedModel) -> bytes:
-    tensors = {
-        "centre": model.centre,
-        "directions": model.directions,
-        "weights": model.head.weights,
-        "offsets": model.head.offsets,
-    }
-    return save_tensors({name: np.ascontiguousarray(value) for name, value in tensors.items()})

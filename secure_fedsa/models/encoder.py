@@ -28,8 +28,14 @@ from safetensors.numpy import save as save_tensors
 
 from secure_fedsa.entropy import public_generator
 from secure_fedsa.errors import DataError
-from secure_fedsa.models.exact import FLOAT64_INTEGERS, integer_matrix, require_exact
-from secure_fedsa.models.image_features import BankSpec, ImageFeatures
+from secure_fedsa.models.exact import (
+    FLOAT64_INTEGERS,
+    integer_matrix,
+    require_exact,
+    require_integers,
+)
+from secure_fedsa.models.filters import BankSpec
+from secure_fedsa.models.image_features import ImageFeatures
 from secure_fedsa.models.principal import soft_principal_directions
 from secure_fedsa.models.records import RecordSchema
 from secure_fedsa.models.tabular_features import TabularFeatures
@@ -112,6 +118,8 @@ class PublicEncoder:
         bounds = extractor.bounds()
         if projection.shape[0] != len(bounds) or len(offset) != projection.shape[1]:
             raise DataError("The encoder's tensors do not fit together.")
+        require_integers(projection, "The projection")
+        require_integers(offset, "The offset")
         reach = (np.abs(projection) * bounds[:, None]).sum(axis=0) + np.abs(offset)
         require_exact(float(reach.max()), FLOAT64_INTEGERS, "projection")
         if not (np.isfinite(clip_norm) and clip_norm > 0):

@@ -12,6 +12,8 @@ comparison and rounding to an integer, one at a time, to the last bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +43,20 @@ def require_exact(bound: float, limit: int, what: str) -> None:
             f"{what}: sums up to {bound:.0f} pass the exact integers below {limit}.",
             why="The encoding of a record could then depend on the batch it is in.",
             do="Use fewer or smaller weights.",
+        )
+
+
+def require_integers(values: npt.NDArray[Any], what: str) -> None:
+    """Refuse weights that are not integers held in floats.
+
+    Raises:
+        DataError: Another type, a fraction, NaN or infinity.
+    """
+    if values.dtype.kind != "f" or not np.array_equal(np.rint(values), values):
+        raise DataError(
+            f"{what} is not made of integers.",
+            why="The encoding of a record could then depend on the batch it is in.",
+            do="Use an encoder that fit() made.",
         )
 
 

@@ -27,11 +27,18 @@ class LinearHead:
     weights: FloatArray
     offsets: FloatArray
 
+    def logits(self, features: FloatArray) -> FloatArray:
+        """Return float64 (n, C) for features (n, k), not normalised."""
+        return np.asarray(features @ self.weights + self.offsets, dtype=np.float64)
+
     def log_probabilities(self, features: FloatArray) -> FloatArray:
         """Return float64 (n, C) for features (n, k)."""
-        logits = features @ self.weights + self.offsets
-        normalised: FloatArray = logits - logsumexp(logits, axis=1, keepdims=True)
-        return normalised
+        return log_softmax(self.logits(features))
+
+
+def log_softmax(logits: FloatArray) -> FloatArray:
+    """Return the logarithm of the softmax of each row, float64 (n, C)."""
+    return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,10 @@ class MixtureSpec:
         label_weight: How many probes one labelled record counts for.
     """
 
-    rounds: int = 30
-    shrinkage: float = 0.05
+    rounds: int = 20
+    shrinkage: float = 0.5
     balance: float = 0.5
-    label_weight: float = 1.0
+    label_weight: float = 10.0
 
 
 def check_labels(features: FloatArray, labels: LabelArray, classes: int) -> None:
@@ -108,9 +115,7 @@ def fit_mixture(
         mass = shares.sum(axis=0)
         means = (shares.T @ points) / mass[:, None]
         total = (points * shares.sum(axis=1)[:, None]).T @ points
-        covariance = _shrunk(
-            (total - (means.T * mass) @ means) / mass.sum(), spec.shrinkage
-        )
+        covariance = _shrunk((total - (means.T * mass) @ means) / mass.sum(), spec.shrinkage)
         weights = (1 - spec.balance) * mass / mass.sum() + spec.balance / classes
         head = _discriminant(means, covariance, weights)
     return head
@@ -119,11 +124,12 @@ def fit_mixture(
 def _shrunk(covariance: FloatArray, share: float) -> FloatArray:
     width = len(covariance)
     sphere = np.trace(covariance) / width * np.eye(width)
-    return (1 - share) * (covariance + covariance.T) / 2 + share * sphere + 1e-12 * np.eye(width)
+    mixed: FloatArray = (1 - share) * (covariance + covariance.T) / 2 + share * sphere
+    return mixed + 1e-12 * np.eye(width)
 
 
 def _discriminant(means: FloatArray, covariance: FloatArray, weights: FloatArray) -> LinearHead:
-    solved = np.linalg.solve(covariance, means.T)
+    solved = np.asarray(np.linalg.solve(covariance, means.T), dtype=np.float64)
     offsets = np.log(weights) - 0.5 * (means.T * solved).sum(axis=0)
     return LinearHead(solved, offsets)
 

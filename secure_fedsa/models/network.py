@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from secure_fedsa.entropy import training_generator
 from secure_fedsa.errors import DataError
-from secure_fedsa.models.image_features import BankSpec, fitting_bank, membership
-from secure_fedsa.models.image_features import shrink_factor as factor_of
+from secure_fedsa.models.filters import BankSpec, membership
+from secure_fedsa.models.image_features import fitting_bank, shrink_factor
 from secure_fedsa.models.records import RecordSchema
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Architecture:
 class FilterLayer(nn.Module):
     """One bank: filters, local contrast, signed soft threshold, pooling, square root.
 
-    In floats what :class:`~secure_fedsa.models.image_features.FilterBank` does in integers.
+    In floats what :class:`~secure_fedsa.models.filters.FilterBank` does in integers.
     """
 
     pooling: torch.Tensor
@@ -135,7 +135,7 @@ class StudentNetwork(nn.Module):
         self.image = architecture.schema.kind == "image"
         self.banks = nn.ModuleList()
         if self.image:
-            self.factor = factor_of(shape[0], shape[1])
+            self.factor = shrink_factor(shape[0], shape[1])
             sides = (shape[0] // self.factor, shape[1] // self.factor)
             width = 0
             for size, pool in zip(architecture.sizes, architecture.pools, strict=True):
@@ -146,13 +146,12 @@ class StudentNetwork(nn.Module):
             inputs = width
         else:
             inputs, width = shape[0], architecture.hidden
-            self.hidden = nn.utils.skip_init(nn.Linear, inputs, width)
+            self.hidden = _linear(inputs, width)
             nn.init.kaiming_normal_(self.hidden.weight, generator=generator)
             nn.init.zeros_(self.hidden.bias)
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(()) if self.image else torch.ones(inputs))
-        # skip_init: the default initialisation would draw from the global generator.
-        self.head = nn.utils.skip_init(nn.Linear, width, architecture.classes)
+        self.head = _linear(width, architecture.classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -176,7 +175,7 @@ class StudentNetwork(nn.Module):
     @torch.no_grad()
     def standardise(self, records: torch.Tensor) -> None:
         """Set mean and scale from raw records."""
-        values = torch.cat([self.features(block) for block in records.split(512)])
+        values = torch.cat([self.features(block) for block in torch.split(records, 512)])
         self.mean.copy_(values.mean(dim=0))
         if self.image:
             self.scale.copy_((values - self.mean).std().clamp_min(1e-6))
@@ -191,13 +190,15 @@ class StudentNetwork(nn.Module):
             DataError: Banks of other sizes.
         """
         for layer, bank in zip(self.banks, features.banks, strict=True):
-            count = len(layer.weight)  # type: ignore[arg-type]
+            if not isinstance(layer, FilterLayer):
+                continue
+            count = len(layer.weight)
             size, channels = bank.spec.size, bank.filters.shape[0] // bank.spec.size**2
             filters = torch.from_numpy(bank.filters[:, :count].T * np.float32(bank.gain))
             if layer.weight.shape != (count, channels, size, size) or len(filters) != count:
                 raise DataError("The encoder's filters do not fit this network.")
-            layer.weight.copy_(filters.reshape(count, channels, size, size))  # type: ignore
-            layer.threshold.fill_(bank.spec.threshold)  # type: ignore[operator]
+            layer.weight.copy_(filters.reshape(count, channels, size, size))
+            layer.threshold.fill_(bank.spec.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +218,14 @@ class Student:
         raw = raw_tensor(self.architecture.schema, records)
         with torch.inference_mode():
             parts = [
-                functional.log_softmax(self.network(block), dim=1) for block in raw.split(512)
+                functional.log_softmax(self.network(block), dim=1)
+                for block in torch.split(raw, 512)
             ]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
     def predict(self, records: npt.NDArray[Any]) -> LabelArray:
         """Return the classes of raw records, int64 (n,)."""
-        return self.log_probabilities(records).argmax(axis=1).astype(np.int64)
+        return np.asarray(self.log_probabilities(records).argmax(axis=1), dtype=np.int64)
 
     def to_bytes(self) -> bytes:
         """Return the weights as safetensors; the architecture travels beside them."""
@@ -249,6 +251,14 @@ class Student:
             ) from error
         network.eval()
         return cls(architecture, network)
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    """Make a layer without its default initialisation, which draws from a global generator."""
+    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, inputs, outputs
+    )
+    return layer
 
 
 def raw_tensor(schema: RecordSchema, records: npt.NDArray[Any]) -> torch.Tensor:

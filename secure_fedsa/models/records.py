@@ -84,7 +84,8 @@ class RecordSchema:
             return images, np.ones(len(images), dtype=np.bool_)
         top = 1.0 if np.issubdtype(images.dtype, np.floating) else 255.0
         # NaN fails both comparisons, so this also clears the flag of non-finite records.
-        valid: BoolArray = ((images >= 0) & (images <= top)).all(axis=(1, 2, 3))
+        inside: BoolArray = (images >= 0) & (images <= top)
+        valid = np.asarray(inside.all(axis=(1, 2, 3)), dtype=np.bool_)
         levels = np.where(valid[:, None, None, None], images, 0) * (255.0 / top)
         return np.rint(levels).astype(np.uint8), valid
 
@@ -95,7 +96,7 @@ class RecordSchema:
         """
         self.check(records)
         rows = records.astype(np.float64)
-        valid: BoolArray = np.isfinite(rows).all(axis=1)
+        valid = np.asarray(np.isfinite(rows).all(axis=1), dtype=np.bool_)
         return np.where(valid[:, None], rows, 0.0), valid
 
 

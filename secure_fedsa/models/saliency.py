@@ -1,11 +1,14 @@
 """Saliency: which public directions tell a task's classes apart.
 
 A teacher's saliency is its between-class scatter per record on the leading principal
-directions of the public encoder; the student's query is the same of its few labels,
-divided by its squared size. Their inner product, the score, is therefore absolute: 1 means
-that the teacher's classes differ along the student's directions as much as the student's
-own do, 0 means that they do not differ there (shuffled labels, noise) or differ elsewhere
-(another domain). Both are integers within public bounds when they meet under encryption.
+directions of the public encoder, divided by its size; the student's query is the same of
+its few labels. Their inner product, the score, is at most 1, which means that the classes of
+both differ along the same directions; 0 means that the teacher's do not differ there or do
+not differ at all. Two choices keep useless teachers near 0, so that one public threshold
+works for all tasks. The teacher takes its scatter's size over three times as many
+directions as it sends: another domain spreads over them, and pays for it. And the divisor
+has a public floor: the little that shuffled labels or noise leave is not blown up to unit
+size. Both vectors are integers within public bounds when they meet under encryption.
 
 FedSA (arXiv 2207.13309) compares Grad-CAM maps instead. Those are functions of a network
 trained on private records, and did not tell good teachers from bad ones.
@@ -29,6 +32,9 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 LabelArray = npt.NDArray[np.int64]
 
+_SIZE_SPAN = 3  # the size is taken over so many times the directions that are sent
+_SIZE_FLOOR = 0.2  # in units of the scale's variance; an eighth of a typical task's scatter
+
 
 @dataclass(frozen=True, slots=True)
 class SaliencyScale:
@@ -38,14 +44,14 @@ class SaliencyScale:
         directions: Number m of leading principal directions; vectors have m (m + 1) / 2 values.
         variance: Unit of scatter per record: the probes' largest variance along a direction,
             squared clip norms.
-        signal_bound: Bound of a teacher's value, in that unit.
-        query_bound: Bound of a query's value, in its inverse.
+        signal_bound: Bound of a teacher's value; 1 for parts of a unit matrix.
+        query_bound: Bound of a query's value; 2, as it carries off-diagonal values twice.
     """
 
     directions: int
     variance: float
-    signal_bound: float = 2.0
-    query_bound: float = 16.0
+    signal_bound: float = 1.0
+    query_bound: float = 2.0
 
     @classmethod
     def of(cls, encoder: PublicEncoder, directions: int = 16) -> SaliencyScale:
@@ -75,7 +81,10 @@ def teacher_saliency(scatter: FloatArray, total: float, scale: SaliencyScale) ->
     Returns:
         float64, shape (m (m + 1) / 2,), within ``scale.signal_bound``.
     """
-    block = scatter[: scale.directions, : scale.directions] / (total * scale.variance)
+    span = _SIZE_SPAN * scale.directions
+    wide = scatter[:span, :span] / (total * scale.variance)
+    block = wide[: scale.directions, : scale.directions]
+    block = block / max(float(np.linalg.norm(wide)), _SIZE_FLOOR)
     return np.clip(upper_triangle(block), -scale.signal_bound, scale.signal_bound)
 
 
@@ -112,7 +121,7 @@ def student_query(encoded: FloatArray, labels: LabelArray, scale: SaliencyScale)
     covariance = within.T @ within / (len(points) - len(classes))
     scatter = centred.T @ centred - (len(classes) - 1) * covariance
     block = (scatter + scatter.T) / (2 * len(points) * scale.variance)
-    size = float((block * block).sum())
+    size = float(np.linalg.norm(block))
     if not size > 0:
         raise DataError("The labelled records' classes do not differ at all.")
     doubled = block * (2 - np.eye(len(block))) / size
@@ -143,17 +152,18 @@ def quantise(vector: FloatArray, bound: float, bits: int) -> IntArray:
     steps = 2 ** (bits - 1) - 1
     scaled = np.trunc(np.clip(vector, -bound, bound) / bound * steps)
     # A float cannot hold every integer above 2^53: clip again as integers.
-    return np.clip(scaled.astype(np.int64), -steps, steps)
+    whole: IntArray = np.clip(scaled.astype(np.int64), -steps, steps)
+    return whole
 
 
 def dequantise(values: IntArray, bound: float, bits: int) -> FloatArray:
     """Undo :func:`quantise` up to its step."""
-    return values.astype(np.float64) * (bound / (2 ** (bits - 1) - 1))
+    return np.asarray(values, dtype=np.float64) * (bound / float(2 ** (bits - 1) - 1))
 
 
 def score_from_integers(
     score: int, scale: SaliencyScale, *, signal_bits: int, query_bits: int
 ) -> float:
     """Turn the integer inner product of two quantised vectors into a score."""
-    step = scale.signal_bound / (2 ** (signal_bits - 1) - 1)
-    return score * step * scale.query_bound / (2 ** (query_bits - 1) - 1)
+    signal_step = scale.signal_bound / float(2 ** (signal_bits - 1) - 1)
+    return score * signal_step * scale.query_bound / float(2 ** (query_bits - 1) - 1)

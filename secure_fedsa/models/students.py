@@ -73,9 +73,7 @@ def distil(
     filters = model.encoder.filters
     if filters is not None:
         return fit_last_layer(records, targets, architecture, filters)
-    return train(
-        records, targets, architecture, seed=seed, purpose="distillation", spec=spec
-    )
+    return train(records, targets, architecture, seed=seed, purpose="distillation", spec=spec)
 
 
 def from_scratch(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_fedsa.models.exact import FLOAT64_INTEGERS, require_exact
+from secure_fedsa.errors import DataError
+from secure_fedsa.models.exact import FLOAT64_INTEGERS, require_exact, require_integers
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,6 +32,10 @@ class TabularFeatures:
         self.scale = scale  # (features,), positive
         self.weights = weights  # (features, units), integers
         self.offsets = offsets  # (units,), integers
+        require_integers(weights, "A random unit")
+        require_integers(offsets, "A random unit's offset")
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise DataError("The encoder's moments are not finite.")
         reach = np.abs(weights).sum(axis=0) * _REACH + np.abs(offsets)
         require_exact(float(reach.max()), FLOAT64_INTEGERS, "random units")
 
@@ -43,9 +48,7 @@ class TabularFeatures:
         scale = np.where(spread > 1e-12 * (np.abs(mean) + 1e-12), spread, 1.0)
         weights = generator.normal(0, 1 / np.sqrt(rows.shape[1]), (rows.shape[1], units))
         offsets = generator.normal(0, 0.5, units)
-        return cls(
-            mean, scale, np.rint(weights * _WEIGHT), np.rint(offsets * _WEIGHT * _STEP)
-        )
+        return cls(mean, scale, np.rint(weights * _WEIGHT), np.rint(offsets * _WEIGHT * _STEP))
 
     def bounds(self) -> FloatArray:
         """Return bounds of the features' absolute values, float64, shape (width,)."""

@@ -38,7 +38,7 @@ class TrainingSpec:
 
     epochs: int = 5
     batch: int = 128
-    rate: float = 0.01
+    rate: float = 0.003
     decay: float = 0.02
     shift: int = 1
     steps: int = 200
@@ -128,7 +128,9 @@ def fit_last_layer(
     raw = raw_tensor(architecture.schema, records)
     network.standardise(raw)
     with torch.no_grad():
-        blocks = [(network.features(b) - network.mean) / network.scale for b in raw.split(512)]
+        blocks = [
+            (network.features(b) - network.mean) / network.scale for b in torch.split(raw, 512)
+        ]
         features = torch.cat(blocks).numpy().astype(np.float64)
         head = fit_logistic(features, targets, penalty, rounds=rounds)
         network.head.weight.copy_(torch.from_numpy(head.weights.T))

@@ -123,13 +123,20 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
             once_only(state.segments, sender, "ledger")
             return replace(state, segments={**state.segments, sender: body})
         case Roster():
-            must_be(not state.uploads, sender, "sent a new roster after an upload.")
+            must_be(not state.session.done("sum"), sender, "sent a new roster after the sum.")
+            must_be(
+                body.number == (state.roster.number + 1 if state.roster else 1),
+                sender,
+                "sent a roster out of order.",
+            )
             check_roster(body, state.session, sender)
             return replace(
                 state,
                 roster=body,
                 roster_hash=roster_hash_of(body, state.session.run_id),
                 signatures=frozenset(),
+                uploads={},
+                upload_hashes={},
             )
         case RosterSignature(roster_hash=roster_hash):
             if roster_hash != state.roster_hash:
@@ -145,7 +152,9 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
                 upload_hashes={**state.upload_hashes, sender: event.hash},
             )
         case Release(sum_hash=sum_hash):
-            must_be(sum_hash == state.sum_hash, sender, "opened another sum.")
+            must_be(
+                bool(state.sum_hash) and sum_hash == state.sum_hash, sender, "opened another sum."
+            )
             return replace(state, released=True)
         case Result(student_sha256=sha256):
             return replace(state, student_sha256=sha256)

@@ -109,7 +109,10 @@ class NoteOpened:
 
 @dataclass(frozen=True, slots=True)
 class NoteBurned:
-    """The run ended after this party's upload: its signal is lost."""
+    """The run ended without this party's sum: charge and signal are lost.
+
+    ``roster_hash`` is the roster that the signal was uploaded for, or empty if it never was.
+    """
 
     roster_hash: str
     signal_id: str
@@ -277,6 +280,16 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """An effect, or what should follow it, is impossible; answers the effect.
+
+    Whatever else was asked for is dropped. Never depends on private records.
+    """
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deadline:
     """Nothing came for the agreed time: go on without whoever is silent, or stop."""
 
@@ -292,5 +305,6 @@ Event = (
     | StudentBuilt
     | Finished
     | Erased
+    | Failed
     | Deadline
 )

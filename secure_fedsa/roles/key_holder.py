@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, ReleaseRefused
+from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError
 from secure_fedsa.messages import (
+    AGGREGATOR,
+    STUDENT,
     Abort,
     Blind,
     BlindedScores,
@@ -110,7 +112,9 @@ def expected(state: KeyHolder) -> frozenset[str]:
     if state.session.all_ready:
         kinds |= {"ledger", "blind", "blinded-scores"}
     if state.roster is not None:
-        kinds |= {"roster-signature", "upload", "sum"}
+        kinds |= {"roster-signature", "upload"}
+        if set(state.uploads) == set(state.roster.members):
+            kinds.add("sum")  # it may overtake an upload
     if state.logged:
         kinds.add("result")
     return frozenset(kinds)
@@ -149,6 +153,12 @@ def _absorb_message(state: KeyHolder, event: Received) -> KeyHolder:
         case LedgerSegment() as segment:
             once_only(state.segments, sender, "ledger")
             charge = check_segment(segment, session, sender)
+            # Otherwise one data set could stand for two members of a sum.
+            must_be(
+                segment.entries[0]["data_set"] not in state.data_sets.values(),
+                sender,
+                "named another teacher's data set as its own.",
+            )
             return replace(
                 state,
                 segments={**state.segments, sender: segment},
@@ -179,8 +189,18 @@ def _absorb_message(state: KeyHolder, event: Received) -> KeyHolder:
             return _take_sum(state, sender, total)
         case Result():
             return replace(state, finished=True)
+        case Abort() as abort:
+            return _take_abort(state, sender, abort)
         case _:
             return state
+
+
+def _take_abort(state: KeyHolder, sender: str, abort: Abort) -> KeyHolder:
+    """Stop for a party that nobody can replace; a teacher that gave up is only silent."""
+    session = state.session
+    if session.agreement.parties[sender].role not in (AGGREGATOR, STUDENT) or session.problem:
+        return state
+    return replace(state, session=replace(session, problem=opening.told_by(sender, abort)))
 
 
 def _same_query(session: Session, sender: str, query_hash: str) -> None:
@@ -192,6 +212,8 @@ def _take_upload(state: KeyHolder, event: Received, upload: Upload) -> KeyHolder
     sender = event.header.sender
     assert state.roster is not None
     once_only(state.uploads, sender, "upload")
+    # Else who withholds its signature could still make a smaller roster impossible.
+    must_be(sender in state.signatures, sender, "uploaded before it signed the roster.")
     encrypted = check_upload(upload, sender, state.roster, state.roster_hash, state.session)
     must_be(
         upload.signal_id == state.charges.get(sender),
@@ -256,13 +278,21 @@ def gate(state: KeyHolder) -> None:
 
 
 def _conflict(state: KeyHolder, members: Iterable[str]) -> str | None:
-    """Return why the release log forbids a sum over these members, or None."""
-    return opened_conflict(
-        state.opened_before,
-        frozenset(state.data_sets[name] for name in members),
-        run_id=state.session.run_id,
-        agreement=state.session.agreement,
-    )
+    """Return why the release log forbids a sum over these members, or None.
+
+    Compared by name and by data set: a new version of a data set has a new id.
+    """
+    names = frozenset(members)
+    for roster in (names, frozenset(state.data_sets[name] for name in names)):
+        conflict = opened_conflict(
+            state.opened_before,
+            roster,
+            run_id=state.session.run_id,
+            agreement=state.session.agreement,
+        )
+        if conflict:
+            return conflict
+    return None
 
 
 def _progress(state: KeyHolder, *, late: bool) -> tuple[KeyHolder, list[Effect]]:
@@ -270,13 +300,16 @@ def _progress(state: KeyHolder, *, late: bool) -> tuple[KeyHolder, list[Effect]]
     if session.over:
         return state, []
     if session.problem:
-        session, effects = opening.end(session)
+        # It tells everybody whoever stopped the run: the one that did may not have.
+        session, effects = opening.end(replace(session, unfit=True))
         return replace(state, session=session), effects
     session, effects = opening.progress(session)
     if session.run_id and session.feature_key and not session.done("feature-key"):
         effects.append(Send(FeatureKey(session.feature_key)))
         session = session.mark("feature-key")
-    session, more = opening.make_ready(session, complete=True)
+    # Its word is the last: no teacher can be charged while the key holder awaits anybody.
+    others = set(session.agreement.parties) - {session.me}
+    session, more = opening.make_ready(session, complete=others <= set(session.ready))
     effects += more
     state = replace(state, session=session)
     for part in (_select, _release):
@@ -373,7 +406,10 @@ def _release(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
         return replace(state, session=session.mark("log-release")), [Persist(record)]
     if not state.logged or session.done("release"):
         return state, []
-    released = suite_of(session.agreement).decrypt(state.secret_key, state.aggregate)
+    try:
+        released = suite_of(session.agreement).decrypt(state.secret_key, state.aggregate)
+    except SecureFedsaError as error:
+        return _abort(state, "release", str(error), ())
     published = state.secret_key if session.agreement.publish.feature_key else b""
     body = Release(
         state.roster_hash,
@@ -401,11 +437,17 @@ def _silence(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
         # Nobody uploads before holding every signature, so a smaller roster is safe.
         return _sign_roster(state, tuple(sorted(state.signatures)))
     if state.logged:
-        return state, []
+        student = session.agreement.only(STUDENT)
+        return _abort(state, "result", "The sum was opened, but the student is silent.", (student,))
     missing = tuple(sorted(members - set(state.uploads)))
+    what = (
+        "A selected teacher dropped out after the roster was complete."
+        if missing
+        else "No sum of the signed uploads came from the aggregator."
+    )
     reason = (
-        "A selected teacher dropped out after the roster was complete. The sum stays closed, "
-        "nothing is released; this run's charges stay spent and are not charged again."
+        f"{what} The sum stays closed, nothing is released; this run's charges stay spent and "
+        "are not charged again."
     )
     return _abort(state, "features", reason, missing)
 

@@ -15,7 +15,12 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import LedgerError, ProtocolError
 from secure_fedsa.messages import LedgerSegment
-from secure_fedsa.models.saliency import SaliencyScale, quantise, score_from_integers, teacher_saliency
+from secure_fedsa.models.saliency import (
+    SaliencyScale,
+    quantise,
+    score_from_integers,
+    teacher_saliency,
+)
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
@@ -26,8 +31,6 @@ from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_
 if TYPE_CHECKING:
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.roles.session import Session
-
-ENCODING_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def read_private(
         noise: Drawn before this call, never used again.
     """
     plan, privacy = noise_plan(agreement, teacher), agreement.privacy
-    encoding = encoder.encode(records, threads=ENCODING_THREADS)
+    encoding = encoder.encode(records)
     rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
     summary, notes = summarise(
         rows, labels, valid & encoding.valid, plan.shape.classes, plan.count_unit, grid=privacy.grid
@@ -143,6 +146,8 @@ def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Char
         charge.run_id != session.run_id
         or charge.agreement != session.agreement_hash
         or charge.events != agreed
+        or charge.delta != session.agreement.privacy.delta
+        or charge.budget != session.agreement.privacy.agreement_budget
         or not charge.committed
         or segment.head != segment.entries[-1]["hash"]
     ):

@@ -39,8 +39,7 @@ def check_roster(roster: Roster, session: Session, sender: str) -> None:
     )
     assert session.query_key is not None
     must_be(
-        roster.keys_hash == session.keys_hash
-        and roster.query_hash == session.query_key.query_hash,
+        roster.keys_hash == session.keys_hash and roster.query_hash == session.query_key.query_hash,
         sender,
         "signed a roster over other keys or another query.",
     )
@@ -52,8 +51,8 @@ class Opened:
 
     Attributes:
         run_id: The run that opened it.
-        members: Its members: party names in a teacher's log, which is of one data set; data
-            set ids in the key holder's log.
+        members: Its members' party names; in the key holder's log, their data set ids too,
+            each kind as an entry of its own.
         signals: The signals in it, where the log knows them.
     """
 

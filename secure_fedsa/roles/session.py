@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SignatureError
 from secure_fedsa.messages import (
     KEY_HOLDER,
@@ -31,6 +32,7 @@ from secure_fedsa.roles.effects import (
     Effect,
     Erase,
     Event,
+    Failed,
     Finish,
     Preflight,
     RandomBytes,
@@ -43,6 +45,7 @@ from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import check_sealing_public
 
 NONCE_BYTES = 32
+SHOWN_CHARACTERS = 500
 RUN_DOMAIN = "secure-fedsa/v1/run"
 KEYS_DOMAIN = "secure-fedsa/v1/keys"
 ROSTER_DOMAIN = "secure-fedsa/v1/roster"
@@ -64,7 +67,7 @@ class Session:
         query_key: The student's query key message.
         ready: By party.
         problem: Why the run cannot go on; empty if nothing is wrong.
-        unfit: Whether that is this party's own doing, found before any charge.
+        unfit: Whether that is this party's own doing, so that the others must be told.
         over: Set once the run ended for this party.
         once: Names of effects that were already asked for.
     """
@@ -168,6 +171,8 @@ def absorb(session: Session, event: Event) -> Session:
             return replace(session, sealing_private=private, sealing_keys=keys)
         case Checked(problem=problem):
             return replace(session, checked=True, problem=problem, unfit=bool(problem))
+        case Failed(problem=problem):
+            return replace(session, problem=problem, unfit=True)
         case Received(header=header, body=body):
             return _absorb_message(session, header.sender, body)
         case _:
@@ -190,6 +195,7 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
         case FeatureKey(public_key=key):
             if session.feature_key or not key:
                 raise ProtocolError(sender, "sent a second or an empty feature key.")
+            suite_of(session.agreement).check_feature_key(key, sender)
             return replace(session, feature_key=key)
         case QueryKey():
             if session.query_key is not None:
@@ -199,10 +205,30 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
             once_only(session.ready, sender, "ready")
             _same_view(session, sender, body)
             return replace(session, ready={**session.ready, sender: body})
-        case Abort(phase=phase, reason=reason):
-            return replace(session, problem=f"{sender} stopped the run ({phase}): {reason}")
+        case Abort():
+            if sender in session.ready and sender != session.agreement.only(KEY_HOLDER):
+                # It promised to take part and others may have been charged for it: it counts
+                # as silent, which only the key holder judges.
+                return session
+            return replace(session, problem=told_by(sender, body))
         case _:
             return session
+
+
+def shown(text: str) -> str:
+    """Return another party's words as one short printable line, for logs and screens.
+
+    >>> shown("a" + chr(27) + "[31mb")
+    'a?[31mb'
+    """
+    short = text[:SHOWN_CHARACTERS]
+    return "".join(letter if letter.isprintable() else "?" for letter in short)
+
+
+def told_by(sender: str, abort: Abort) -> str:
+    """Return in words who stopped the run and why."""
+    awaited = f" Awaited: {shown(', '.join(abort.missing))}." if abort.missing else ""
+    return f"{sender} stopped the run ({shown(abort.phase)}): {shown(abort.reason)}{awaited}"
 
 
 def once_only(seen: dict[str, Any], sender: str, kind: str) -> None:
@@ -275,7 +301,8 @@ def stop(session: Session, *, tell: Abort | None = None) -> tuple[Session, list[
 
 def end(session: Session) -> tuple[Session, list[Effect]]:
     """Return the end of a run that cannot go on, telling the others if it is our doing."""
-    return stop(session, tell=Abort("readiness", session.problem, ()) if session.unfit else None)
+    phase = "after-charge" if session.all_ready else "readiness"
+    return stop(session, tell=Abort(phase, session.problem, ()) if session.unfit else None)
 
 
 def silent(session: Session) -> tuple[str, tuple[str, ...]]:
@@ -290,7 +317,8 @@ def silent(session: Session) -> tuple[str, tuple[str, ...]]:
         if session.query_key is None:
             missing.add(session.agreement.only(STUDENT))
         return "keys", tuple(sorted(missing))
-    return "readiness", tuple(sorted(everybody - set(session.ready)))
+    # The key holder, who asks, says that it is ready last of all.
+    return "readiness", tuple(sorted(everybody - set(session.ready) - {session.me}))
 
 
 def teachers_of(agreement: Agreement) -> frozenset[str]:
@@ -298,7 +326,7 @@ def teachers_of(agreement: Agreement) -> frozenset[str]:
     return frozenset(agreement.teachers)
 
 
-def must_be(condition: bool, sender: str, what: str, *, why: str = "") -> None:
+def must_be(condition: object, sender: str, what: str, *, why: str = "") -> None:
     """Raise a :class:`ProtocolError` about ``sender`` unless ``condition`` holds."""
     if not condition:
         raise ProtocolError(sender, what, why=why)

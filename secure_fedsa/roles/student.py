@@ -111,9 +111,9 @@ def _take_release(state: Student, sender: str, release: Release) -> Student:
     )
     values = from_int64_bytes(release.values)
     limit = len(state.roster.members) * agreement.features.bound
-    must_be(
-        bool((abs(values) <= limit).all()), sender, "released values beyond the agreed range."
-    )
+    # Not abs: it leaves the least int64 negative.
+    within = -limit <= int(values.min()) and int(values.max()) <= limit
+    must_be(within, sender, "released values beyond the agreed range.")
     return replace(state, released=ReleasedSum(values, state.roster.members))
 
 

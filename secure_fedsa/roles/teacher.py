@@ -7,6 +7,7 @@ noisy summary, so nothing that leaves depends further on a record.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
@@ -80,10 +81,15 @@ class Teacher:
         roster_from: The party that sent it.
         signatures: Members that signed the roster in force.
         shares_out: Mask values drawn for other members.
-        shares_in: Mask values received, by roster hash and sender.
+        shares_in: Mask values received for the roster in force, by sender.
+        early: By sender, its newest roster signature or mask value for a roster that did
+            not arrive yet; messages of two senders may overtake each other.
         bound: Roster hash that the signal is bound to, for ever.
+        charged: Whether the ledger was charged for this run.
         uploaded: Whether the masked upload was sent.
-        opened: Whether the sum over the bound roster was opened.
+        released: Roster hash of the newest release that was told.
+        left_out: Whether the run went on with a roster that does not have this teacher,
+            after its signal was bound to another.
         opened_before: Sums opened over this data set, from its ledger.
     """
 
@@ -100,16 +106,24 @@ class Teacher:
     signatures: frozenset[str] = frozenset()
     shares_out: dict[str, bytes] = field(default_factory=dict)
     shares_in: dict[str, bytes] = field(default_factory=dict)
+    early: dict[tuple[str, str], RosterSignature | MaskShare] = field(default_factory=dict)
     bound: str = ""
     bound_durable: bool = False
     encrypted: Encrypted | None = None
+    charged: bool = False
     uploaded: bool = False
-    opened: bool = False
+    released: str = ""
+    left_out: bool = False
 
     @property
     def agreement(self) -> Agreement:
         """The run's agreement."""
         return self.session.agreement
+
+    @property
+    def opened(self) -> bool:
+        """Whether the sum that this teacher uploaded to was opened."""
+        return self.uploaded and self.released == self.bound
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -119,9 +133,7 @@ class Teacher:
         return tuple(name for name in self.roster.members if name != self.session.me)
 
 
-def initial(
-    session: Session, *, opened_before: tuple[Opened, ...] = ()
-) -> Teacher:
+def initial(session: Session, *, opened_before: tuple[Opened, ...] = ()) -> Teacher:
     """Return the state before the run."""
     return Teacher(session, opened_before=opened_before)
 
@@ -134,9 +146,9 @@ def expected(state: Teacher) -> frozenset[str]:
     if state.session.keys_complete:
         kinds.add("query")
     if state.segment is not None:
-        kinds |= {"roster", "release", "result"}
+        kinds |= {"roster", "result"}
     if state.roster is not None:
-        kinds |= {"roster-signature", "mask-share"}
+        kinds |= {"roster-signature", "mask-share", "release"}
     return frozenset(kinds)
 
 
@@ -166,6 +178,8 @@ def _absorb(state: Teacher, event: Event) -> Teacher:
         case Drawn(tag=tag, value=(data,)) if tag.startswith(f"share:{state.roster_hash}:"):
             other = tag.rpartition(":")[2]
             return replace(state, shares_out={**state.shares_out, other: data})
+        case Persisted(record=ReserveCharge()):
+            return replace(state, charged=True)
         case SummaryRead(summary=summary):
             return replace(state, summary=summary)
         case Persisted(record=CommitCharge(), value=segment):
@@ -186,28 +200,48 @@ def _absorb_message(state: Teacher, sender: str, body: Body) -> Teacher:
             return _take_query(state, sender, ciphertexts)
         case Roster():
             return _take_roster(state, sender, body)
-        case RosterSignature(roster_hash=roster_hash):
-            if roster_hash != state.roster_hash:
-                return state  # of a roster that was replaced
-            must_be(sender in state.others, sender, "signed a roster that it is not in.")
-            must_be(sender not in state.signatures, sender, "signed the roster twice.")
-            return replace(state, signatures=state.signatures | {sender})
-        case MaskShare(roster_hash=roster_hash, value=value):
-            if roster_hash != state.roster_hash:
-                return state
-            must_be(sender in state.others, sender, "sent a mask value without being a member.")
-            once_only(state.shares_in, sender, "mask-share")
-            must_be(len(value) == SHARE_BYTES, sender, f"sent a mask value of {len(value)} bytes.")
-            return replace(state, shares_in={**state.shares_in, sender: value})
+        case RosterSignature() | MaskShare():
+            return _take_from_member(state, sender, body)
         case Release(roster_hash=roster_hash):
-            must_be(
-                not state.bound or roster_hash == state.bound, sender, "opened another roster."
-            )
-            return replace(state, opened=True)
+            known = roster_hash == (state.bound or roster_hash)
+            must_be(known or state.left_out, sender, "opened another roster.")
+            return replace(state, released=roster_hash)
         case Result():
             return replace(state, session=state.session.mark("result-seen"))
         case _:
             return state
+
+
+def _take_from_member(state: Teacher, sender: str, body: RosterSignature | MaskShare) -> Teacher:
+    """Accept a member's signature or mask value, or keep it for a roster still to come."""
+    if body.roster_hash != state.roster_hash:
+        return replace(state, early={**state.early, (sender, type(body).__name__): body})
+    assert state.roster is not None
+    member = sender in state.roster.members and sender != state.session.me
+    must_be(member, sender, "takes part in a roster that it is not in.")
+    match body:
+        case RosterSignature():
+            must_be(sender not in state.signatures, sender, "signed the roster twice.")
+            return replace(state, signatures=state.signatures | {sender})
+        case MaskShare(value=value):
+            must_be(sender in state.others, sender, "sent a mask value to no member.")
+            once_only(state.shares_in, sender, "mask-share")
+            # As the masks themselves ask: an honest member never sends these.
+            must_be(
+                len(value) == SHARE_BYTES and any(value) and value != state.shares_out.get(sender),
+                sender,
+                "sent a mask value that no honest member sends.",
+            )
+            return replace(state, shares_in={**state.shares_in, sender: value})
+
+
+def _take_early(state: Teacher) -> Teacher:
+    """Accept what members sent before this roster arrived; bad ones count as not sent."""
+    for (sender, _), body in state.early.items():
+        if body.roster_hash == state.roster_hash:
+            with suppress(ProtocolError):
+                state = _take_from_member(state, sender, body)
+    return replace(state, early={})
 
 
 def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> Teacher:
@@ -241,6 +275,8 @@ def _claim(session: Session, ciphertexts: tuple[bytes, ...]) -> QueryClaim:
 def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
     """Accept a roster that the agreement and this teacher's own log allow."""
     session, agreement = state.session, state.agreement
+    if state.bound and session.me not in roster.members:
+        return replace(state, left_out=True)  # its signature was lost on the way
     must_be(not state.bound, sender, "sent a new roster after the signal was bound.")
     must_be(
         roster.number == (state.roster.number + 1 if state.roster else 1),
@@ -267,7 +303,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
             "asked for a sum that must stay closed.",
             why=conflict or "",
         )
-    return replace(
+    state = replace(
         state,
         roster=roster,
         roster_hash=roster_hash_of(roster, session.run_id),
@@ -275,6 +311,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
         shares_out={},
         shares_in={},
     )
+    return _take_early(state)
 
 
 def _progress(state: Teacher) -> tuple[Teacher, list[Effect]]:
@@ -333,7 +370,9 @@ def _reply(state: Teacher) -> tuple[Teacher, list[Effect]]:
         Send(state.segment, slot=REPLY_SLOT),
         Send(Reply(query_hash, reply), parties.only(AGGREGATOR), REPLY_SLOT),
         Send(
-            Blind(query_hash, suite.blind_share(state.randomness)), parties.only(KEY_HOLDER), REPLY_SLOT
+            Blind(query_hash, suite.blind_share(state.randomness)),
+            parties.only(KEY_HOLDER),
+            REPLY_SLOT,
         ),
     ]
     return replace(state, session=session.mark("reply")), effects
@@ -369,9 +408,9 @@ def _bind(state: Teacher) -> tuple[Teacher, list[Effect]]:
     if not complete or state.session.done("bind"):
         return state, []
     assert state.roster is not None
-    state = replace(state, session=state.session.mark("bind"), bound=state.roster_hash)
     record = BindSignal(state.roster_hash, state.roster.members, state.signal_id)
-    return state, [Persist(record)]
+    session = state.session.mark("bind")
+    return replace(state, session=session, bound=state.roster_hash), [Persist(record)]
 
 
 def _upload(state: Teacher) -> tuple[Teacher, list[Effect]]:
@@ -408,20 +447,28 @@ def _upload(state: Teacher) -> tuple[Teacher, list[Effect]]:
 def _close(state: Teacher) -> tuple[Teacher, list[Effect]]:
     """Note an opened sum, then end once the student's result is known."""
     effects: list[Effect] = []
-    if state.opened and state.uploaded and not state.session.done("note-opened"):
+    if state.opened and not state.session.done("note-opened"):
         assert state.roster is not None
         effects.append(Persist(NoteOpened(state.bound, state.roster.members, state.signal_id)))
         state = replace(state, session=state.session.mark("note-opened"))
-    if state.opened and state.session.done("result-seen"):
+    if state.left_out and state.session.done("result-seen"):
+        return _end(state)
+    over = state.opened or (state.released and not state.bound)
+    if over and state.session.done("result-seen"):
         session, more = opening.stop(state.session)
         return replace(state, session=session), effects + more
     return state, effects
 
 
 def _end(state: Teacher) -> tuple[Teacher, list[Effect]]:
-    """End without a release; a signal that was already uploaded is burned."""
+    """End without a release; a charge that bought nothing is noted as burned.
+
+    Uploaded or not: otherwise stopping every run just after its charge would empty the
+    budget, and no limit would ever be reached.
+    """
     effects: list[Effect] = []
-    if state.uploaded and not state.opened:
-        effects.append(Persist(NoteBurned(state.bound, state.signal_id)))
+    if state.charged and not state.opened:
+        roster_hash = state.bound if state.uploaded else ""
+        effects.append(Persist(NoteBurned(roster_hash, state.signal_id)))
     session, more = opening.end(state.session)
     return replace(state, session=session), effects + more

@@ -43,11 +43,15 @@ def from_json(kind: type[T], value: Any) -> T:
     Raises:
         DataError: If ``value`` does not have exactly the fields and types of ``kind``.
     """
-    hints = _hints(kind)
+    body: Any = kind
+    hints = _hints(body)
     if not isinstance(value, dict) or set(value) != set(hints):
         raise DataError(f"A {kind.__name__} body must have the fields {sorted(hints)}.")
     return kind(
-        **{name: _typed(hint, value[name], f"{kind.__name__}.{name}") for name, hint in hints.items()}
+        **{
+            name: _typed(hint, value[name], f"{kind.__name__}.{name}")
+            for name, hint in hints.items()
+        }
     )
 
 

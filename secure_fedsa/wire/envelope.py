@@ -27,6 +27,8 @@ DOMAIN = "secure-fedsa/v1/envelope"
 VERSION = 1
 EVERYONE = "*"
 _MAXIMUM_HEADER_BYTES = 4096
+# The largest sealed body in base64 and a header around it; nothing longer is looked at.
+MAXIMUM_ENVELOPE_BYTES = 96 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,10 @@ def parse(data: bytes) -> Envelope:
     """Return the envelope of canonical bytes; nothing is verified yet.
 
     Raises:
-        DataError: If the bytes are not a canonical envelope.
+        DataError: If the bytes are not a canonical envelope, or too many.
     """
+    if len(data) > MAXIMUM_ENVELOPE_BYTES:
+        raise DataError(f"An envelope of {len(data)} bytes is too long.")
     value = canonical.decode(data)
     if not isinstance(value, dict) or set(value) != {"header", "body", "signature"}:
         raise DataError("An envelope must have header, body and signature.")
@@ -199,15 +203,16 @@ def parse(data: bytes) -> Envelope:
     return Envelope(Header.from_json(value["header"]), value["body"], signature)
 
 
-def check(envelope: Envelope, directory: Directory, *, run_id: str) -> bytes:
-    """Check who signed an envelope, for which run, and that its kind may travel so.
+def check_signed(envelope: Envelope, directory: Directory) -> bytes:
+    """Check who signed an envelope and that its kind may travel so, whatever its run.
+
+    A party may keep what passes until it knows the run: outsiders cannot make it.
 
     Returns:
         The body's bytes, whose hash is the signed one.
 
     Raises:
-        SignatureError: If the signature, the body's hash, the run or the agreement is
-            another.
+        SignatureError: If the signature, the body's hash or the agreement is another.
         ProtocolError: If the kind, class, sender or recipient is not allowed.
     """
     header = envelope.header
@@ -217,13 +222,9 @@ def check(envelope: Envelope, directory: Directory, *, run_id: str) -> bytes:
     signed = canonical.encode(header.to_json())
     if len(signed) > _MAXIMUM_HEADER_BYTES:
         raise ProtocolError(sender, "sent a header that is too long.")
-    keys.verify(
-        directory.identities[sender], envelope.signature, DOMAIN, signed, party=sender
-    )
+    keys.verify(directory.identities[sender], envelope.signature, DOMAIN, signed, party=sender)
     if header.version != VERSION or header.agreement != directory.agreement:
         raise SignatureError(sender, "the message belongs to another agreement or version.")
-    if header.run_id != run_id:
-        raise SignatureError(sender, "the message belongs to another run.")
     rule = RULES.get(header.kind)
     if rule is None:
         raise ProtocolError(sender, f"sent a message of unknown kind {header.kind[:40]!r}.")
@@ -238,6 +239,19 @@ def check(envelope: Envelope, directory: Directory, *, run_id: str) -> bytes:
         raise ProtocolError(sender, f"sent a {rule.kind} of {len(data)} bytes.")
     if canonical.sha256(data) != header.body_sha256:
         raise SignatureError(sender, f"the body of {rule.kind} is not the one that was signed.")
+    return data
+
+
+def check(envelope: Envelope, directory: Directory, *, run_id: str) -> bytes:
+    """Check an envelope as :func:`check_signed` does, and that it belongs to the run.
+
+    Raises:
+        SignatureError: As :func:`check_signed`, or if the run is another.
+        ProtocolError: As :func:`check_signed`.
+    """
+    data = check_signed(envelope, directory)
+    if envelope.header.run_id != run_id:
+        raise SignatureError(envelope.header.sender, "the message belongs to another run.")
     return data
 
 

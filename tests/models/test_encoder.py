@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from secure_fedsa.entropy import public_generator
 from secure_fedsa.errors import DataError
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.models.exact import FLOAT32_INTEGERS, require_exact
-from secure_fedsa.models.image_features import BankSpec
+from secure_fedsa.models.filters import BankSpec
 
 BANKS = (BankSpec(6, 12, 2, 4, 0.5), BankSpec(10, 12, 2, 3, 0.5))
 SPEC = EncoderSpec(dimension=24, banks=BANKS, units=32)
@@ -18,7 +21,7 @@ SPEC = EncoderSpec(dimension=24, banks=BANKS, units=32)
 def images(count: int, shape: tuple[int, ...] = (28, 28), seed: int = 0) -> np.ndarray:
     generator = public_generator(seed, "test images")
     smooth = generator.normal(size=(count, *shape)).cumsum(axis=1).cumsum(axis=2)
-    return np.clip(128 + 8 * smooth, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 8 * smooth, 0, 255), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,18 @@ def test_garbage_bytes_are_refused(image_encoder: PublicEncoder) -> None:
     for data in (b"", b"not an encoder", image_encoder.to_bytes()[:-9]):
         with pytest.raises(DataError, match="not a public encoder"):
             PublicEncoder.from_bytes(data)
+
+
+def test_fractional_weights_are_refused(image_encoder: PublicEncoder) -> None:
+    """If this fails, a forged encoder file makes sums that depend on their order."""
+    tensors = load(image_encoder.to_bytes())
+    data = image_encoder.to_bytes()
+    size = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+    for name in ("projection", "features.bank0"):
+        forged = {**tensors, name: tensors[name] * tensors[name].dtype.type(0.7)}
+        with pytest.raises(DataError, match="integers"):
+            PublicEncoder.from_bytes(save(forged, metadata=metadata))
 
 
 def test_inexact_sums_are_refused() -> None:

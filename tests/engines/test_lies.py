@@ -1,0 +1,358 @@
+"""Parties that lie with their own signatures, one message at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secure_fedsa.encryption.keys import generate_feature_key
+from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines.in_process import Outcome
+from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.errors import RunAborted
+from secure_fedsa.messages import (
+    Blind,
+    FeatureKey,
+    LedgerSegment,
+    MaskShare,
+    QuerySecret,
+    Release,
+    Reply,
+    Roster,
+    RosterSignature,
+    Sum,
+    Upload,
+)
+from secure_fedsa.signals import Masked, int_array
+from secure_fedsa.wire.envelope import Header
+from tests.engines.network import Network, body_of, ledger_kinds, opened_sums
+from tests.support import World, make_world
+
+PLAIN = {"he": False, "masks": False}
+BURNED = ["reserve", "commit", "burn", "erasure"]
+Change = Callable[[Network, Any], Any]
+
+
+def lie(
+    world: World, sender: str, kind: str, change: Change, towards: str = ""
+) -> tuple[LocalRun, Outcome, Network]:
+    """Run with one party's messages of a kind replaced, under the same number and signature."""
+    run = world.local_run()
+
+    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if (header.sender, header.kind) != (sender, kind) or towards not in ("", recipient):
+            return [data]
+        body = None if header.message_class == "sealed" else body_of(data)
+        told = change(network, body)
+        return [network.forge(sender, told, header.recipient, header.sequence)]
+
+    network = Network(run, hook)
+    return run, network.execute(), network
+
+
+@pytest.mark.slow
+def test_a_sum_that_is_not_the_sum_of_the_uploads_stays_closed(tmp_path: Path) -> None:
+    """The aggregator could have one teacher's upload opened in the name of all."""
+    world = make_world(tmp_path, teachers=3)
+
+    def one_upload_only(network: Network, body: Sum) -> Sum:
+        state = network.parties["aggregator"].state
+        return replace(body, ciphertext=state.uploads["teacher-1"].ciphertext)
+
+    run, outcome, _ = lie(world, "aggregator", "sum", one_upload_only)
+    assert any("not the sum of the signed uploads" in text for text in outcome.refused)
+    assert "No sum of the signed uploads came" in outcome.problem
+    assert opened_sums(run) == []
+    assert world.released == []
+    assert ledger_kinds(run, "teacher-1", outcome.run_id) == BURNED
+
+
+def test_a_sum_over_some_of_the_roster_stays_closed(tmp_path: Path) -> None:
+    """With four sums over three each, every single signal could be computed."""
+    world = make_world(tmp_path, protection=PLAIN)
+
+    def three_of_four(network: Network, body: Sum) -> Sum:
+        state = network.parties["aggregator"].state
+        some = {name: up for name, up in state.uploads.items() if name != "teacher-4"}
+        total = suite_of(state.session.agreement).add(some)
+        names = {name: body.uploads[name] for name in some}
+        return replace(body, uploads=names, ciphertext=total.ciphertext)
+
+    run, outcome, _ = lie(world, "aggregator", "sum", three_of_four)
+    assert any("other uploads than the roster's" in text for text in outcome.refused)
+    assert opened_sums(run) == []
+
+
+def test_a_roster_below_the_cohort_gets_no_signature(tmp_path: Path) -> None:
+    """A key holder that asks for a sum over two would see one signal with one accomplice."""
+    world = make_world(tmp_path, protection=PLAIN)
+
+    def two(_: Network, body: Roster) -> Roster:
+        return replace(body, members=("teacher-1", "teacher-2"))
+
+    _run, outcome, _network = lie(world, "key-holder", "roster", two)
+    assert all(b"roster-signature" not in data for data in outcome.envelopes)
+    assert any("signed a roster of 2 members" in text for text in outcome.refused)
+
+
+def test_two_rosters_told_to_two_teachers_are_both_dead(tmp_path: Path) -> None:
+    """Equivocation: nobody uploads unless every member signed the very same roster."""
+    world = make_world(tmp_path, protection=PLAIN)
+
+    def another(_: Network, body: Roster) -> Roster:
+        return replace(body, scores={"teacher-1": 0.5})
+
+    run, outcome, _ = lie(world, "key-holder", "roster", another, towards="teacher-1")
+    assert all(b'"kind":"upload"' not in data for data in outcome.envelopes) or (
+        world.released[0].members == ("teacher-2", "teacher-3", "teacher-4")
+    )
+    assert ledger_kinds(run, "teacher-1", outcome.run_id).count("reserve") == 1
+
+
+UPLOAD_LIES: dict[str, Callable[[Upload], Upload]] = {
+    "encrypted under another key": lambda up: replace(up, key_id="0" * 64),
+    "uploaded for another roster": lambda up: replace(up, roster_hash="0" * 64),
+    "values, agreed were": lambda up: replace(up, values=up.values + 1),
+    "ledger was not charged for": lambda up: replace(up, signal_id="0" * 64),
+    "malformed ciphertext": lambda up: replace(up, ciphertext=up.ciphertext[:-8]),
+}
+
+
+@pytest.mark.parametrize("reason", UPLOAD_LIES)
+def test_a_wrong_upload_is_refused_and_named(tmp_path: Path, reason: str) -> None:
+    """One bad upload would turn the sum into something that nobody said."""
+    world = make_world(tmp_path, teachers=3, protection=PLAIN)
+    change = UPLOAD_LIES[reason]
+    run, outcome, _ = lie(world, "teacher-2", "upload", lambda _, body: change(body))
+    assert any(reason in t and "of teacher-2" in t for t in outcome.refused)
+    assert opened_sums(run) == []
+    assert world.released == []
+
+
+@pytest.mark.slow
+def test_an_upload_that_does_not_decrypt_ends_the_run_in_order(tmp_path: Path) -> None:
+    """One hostile teacher could else crash the key holder for ever, secrets still on disk."""
+    world = make_world(tmp_path, teachers=3)
+
+    def foreign(network: Network, body: Upload) -> Upload:
+        values = network.run.agreement.feature_values
+        modulus = network.run.agreement.encryption.plain_modulus
+        masked = Masked(int_array([0] * values), modulus)
+        other = generate_feature_key(BfvParameters()).public
+        data = suite_of(network.run.agreement).encrypt_features(other, masked)
+        return replace(body, ciphertext=data)
+
+    cached: list[Upload] = []
+
+    def once(network: Network, body: Upload) -> Upload:
+        if not cached:
+            cached.append(foreign(network, body))
+        return cached[0]
+
+    run, outcome, network = lie(world, "teacher-3", "upload", once)
+    assert "noise budget" in outcome.problem
+    assert network.erased == set(run.agreement.parties)
+    assert world.released == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [bytes(32), b"short", b""])
+def test_a_mask_value_that_no_honest_member_sends_is_refused_at_once(
+    tmp_path: Path, value: bytes
+) -> None:
+    """It was once an error in the middle of the upload, which no restart could get past."""
+    world = make_world(tmp_path, teachers=4)
+
+    def bad(_: Network, __: None) -> MaskShare:
+        # Sealed: the roster hash is read from the sender's own state.
+        return MaskShare(_.parties["teacher-1"].state.roster_hash, value)
+
+    _run, outcome, network = lie(world, "teacher-1", "mask-share", bad, towards="teacher-2")
+    assert any("no honest member" in text for text in outcome.refused)
+    assert network.erased == set(network.parties)
+
+
+def test_a_malformed_feature_key_is_refused_before_any_charge(tmp_path: Path) -> None:
+    """Teachers would else find out while they encrypt, their charge spent."""
+    world = make_world(tmp_path, teachers=3)
+    run, outcome, _ = lie(
+        world, "key-holder", "feature-key", lambda _, b: FeatureKey(b.public_key[:-1])
+    )
+    assert any("feature-key of key-holder" in text for text in outcome.refused), outcome.refused
+    assert all(site.ledger.books().charges == {} for site in run.sites.values() if site.ledger)
+
+
+@pytest.mark.parametrize("primes", [(b"\xff" * 40_000, b"\x01"), (), (b"\x05" * 128,) * 3])
+def test_foreign_query_primes_are_refused_quickly(
+    tmp_path: Path, primes: tuple[bytes, ...]
+) -> None:
+    """A primality test of a huge number would stop the aggregator for hours."""
+    world = make_world(tmp_path, teachers=3)
+    run, outcome, _ = lie(world, "student", "query-secret", lambda *_: QuerySecret(primes))
+    assert "Nothing was charged" in outcome.problem
+    assert all(site.ledger.books().charges == {} for site in run.sites.values() if site.ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["reply", "blind"])
+def test_a_malformed_reply_or_blind_is_only_not_selected(tmp_path: Path, what: str) -> None:
+    """An abort would tell its sender's score range, and one teacher could stop every run."""
+    world = make_world(tmp_path, teachers=4)
+
+    def broken(network: Network, _: None) -> Reply | Blind:
+        key = network.parties["teacher-2"].session.query_key
+        assert key is not None
+        return Reply(key.query_hash, b"\1") if what == "reply" else Blind(key.query_hash, b"")
+
+    _run, outcome, _network = lie(world, "teacher-2", what, broken)
+    assert outcome.problem == ""
+    assert world.released[0].members == ("teacher-1", "teacher-3", "teacher-4")
+
+
+def test_a_second_different_reply_is_refused(tmp_path: Path) -> None:
+    """Two replies to one query would tell twice what one blind may hide once."""
+    world = make_world(tmp_path, protection=PLAIN)
+    run = world.local_run()
+
+    def twice(header: Header, _recipient: str, data: bytes) -> list[bytes]:
+        if (header.sender, header.kind) != ("teacher-1", "reply"):
+            return [data]
+        key = network.parties["teacher-1"].session.query_key
+        assert key is not None
+        second = Reply(key.query_hash, bytes(8))
+        same = network.forge("teacher-1", second, "aggregator", header.sequence)
+        later = network.forge("teacher-1", second, "aggregator", 77)
+        return [data, same, later]
+
+    network = Network(run, twice)
+    outcome = network.execute()
+    assert outcome.problem == ""
+    assert any("two messages under one number" in text for text in outcome.refused)
+    assert any("sent reply twice" in text for text in outcome.refused)
+
+
+@pytest.mark.slow
+def test_messages_of_another_run_and_reflected_ones_change_nothing(tmp_path: Path) -> None:
+    """A network that records and replays must not bring back an earlier run."""
+    world = make_world(tmp_path, protection=PLAIN)
+    first = world.local_run()
+    old = first.execute().envelopes
+    first.discard()
+    run = world.local_run()
+    reached: set[str] = set()
+
+    def replay(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        extra: list[bytes] = []
+        if recipient not in reached and header.kind == "ready":
+            reached.add(recipient)
+            extra = list(old)
+        if header.kind == "roster-signature":
+            party = network.parties[header.sender]
+            party.receive(data)  # reflected to its sender
+        return [data, data, *extra]
+
+    network = Network(run, replay)
+    outcome = network.execute()
+    assert outcome.problem == ""
+    assert len(world.released) == 2
+    refused_nonces = [t for t in outcome.refused if "refused nonce" in t]
+    assert refused_nonces
+    assert all("under one number" in t or "twice" in t for t in refused_nonces)
+    rest = [t for t in outcome.refused if "refused nonce" not in t]
+    assert rest
+    assert all("belongs to another run" in text for text in rest)
+
+
+def test_a_roster_cannot_be_swapped_after_binding(tmp_path: Path) -> None:
+    """The same signal under two rosters: the difference of two sums is one teacher."""
+    world = make_world(tmp_path, protection=PLAIN)
+    run = world.local_run()
+    asked: list[str] = []
+
+    def swap(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        teacher = network.parties["teacher-1"]
+        if recipient != "teacher-1" or header.kind != "release" or asked:
+            return [data]
+        asked.append(teacher.state.bound)
+        smaller = replace(
+            teacher.state.roster, number=2, members=("teacher-1", "teacher-2", "teacher-3")
+        )
+        signed = RosterSignature("0" * 64)
+        return [
+            network.forge("key-holder", smaller, "*", 70),
+            network.forge("teacher-2", signed, "*", 71),
+            data,
+        ]
+
+    network = Network(run, swap)
+    outcome = network.execute()
+    assert asked[0]
+    assert any("after the signal was bound" in text for text in outcome.refused)
+    assert sum(b'"kind":"upload"' in d for d in outcome.envelopes) == 4
+
+
+def test_a_release_before_the_upload_is_not_believed(tmp_path: Path) -> None:
+    """A teacher that believes it would never note that its charge was burned."""
+    world = make_world(tmp_path, protection=PLAIN)
+    run = world.local_run()
+    agreed = run.agreement.feature_values
+
+    def early(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if header.kind == "upload" and header.sender == "teacher-3":
+            return []
+        if header.kind != "roster" or recipient != "teacher-1":
+            return [data]
+        told = Release("0" * 64, "0" * 64, {}, bytes(8 * agreed), b"")
+        return [data, network.forge("key-holder", told, "*", 60)]
+
+    network = Network(run, early)
+    outcome = network.execute()
+    assert outcome.problem
+    assert ledger_kinds(run, "teacher-1", outcome.run_id) == BURNED
+
+
+@pytest.mark.slow
+def test_rosters_that_differ_by_one_are_refused_by_the_teachers_alone(tmp_path: Path) -> None:
+    """Two sums that differ by one teacher show that teacher, even if the key holder helps."""
+    world = make_world(tmp_path, protection=PLAIN)
+    first = world.local_run()
+    first.execute()
+    first.discard()
+    (tmp_path / "key-holder" / "release-log.jsonl").unlink()
+    (tmp_path / "key-holder" / "release-log-head").unlink()
+    world.changes["selection"] = {"select": 3}
+    with pytest.raises(RunAborted, match="asked for a sum that must stay closed"):
+        world.local_run().execute()
+
+
+@pytest.mark.slow
+def test_rosters_that_differ_by_one_are_refused_by_the_key_holder_alone(tmp_path: Path) -> None:
+    """The same with teachers that lost their memory, data set ids included."""
+    world = make_world(tmp_path, protection=PLAIN)
+    first = world.local_run()
+    first.execute()
+    first.discard()
+    for name in first.agreement.teachers:
+        for path in (tmp_path / name).glob("ledger*"):
+            path.unlink()
+    world.changes["selection"] = {"select": 3}
+    with pytest.raises(RunAborted, match=r"The sum would stay closed.*differs from it by 1"):
+        world.local_run().execute()
+
+
+def test_one_data_set_cannot_stand_for_two_members(tmp_path: Path) -> None:
+    """The smallest sum counts data sets: an accomplice could else make up the number."""
+    world = make_world(tmp_path, protection=PLAIN)
+
+    def anothers(network: Network, _: LedgerSegment) -> LedgerSegment:
+        segment: LedgerSegment = network.parties["teacher-1"].state.segment
+        return segment
+
+    _run, outcome, _network = lie(world, "teacher-2", "ledger", anothers)
+    assert any("named another teacher's data set" in text for text in outcome.refused)
+    assert world.released[0].members == ("teacher-1", "teacher-3", "teacher-4")
