@@ -356,3 +356,16 @@ def test_one_data_set_cannot_stand_for_two_members(tmp_path: Path) -> None:
     _run, outcome, _network = lie(world, "teacher-2", "ledger", anothers)
     assert any("named another teacher's data set" in text for text in outcome.refused)
     assert world.released[0].members == ("teacher-1", "teacher-3", "teacher-4")
+
+
+@pytest.mark.parametrize("value", [-(2**63), 2**63 - 1, 3 * 2**24 + 1])
+def test_a_student_learns_nothing_from_values_out_of_range(tmp_path: Path, value: int) -> None:
+    """The least int64 has no absolute value: a check by size alone lets it pass."""
+    world = make_world(tmp_path, teachers=3, protection=PLAIN)
+
+    def out(_: Network, body: Release) -> Release:
+        return replace(body, values=value.to_bytes(8, "little", signed=True) + body.values[8:])
+
+    _run, outcome, _network = lie(world, "key-holder", "release", out, towards="student")
+    assert any("beyond the agreed range" in text for text in outcome.refused)
+    assert world.released == []

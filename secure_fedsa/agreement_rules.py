@@ -1,0 +1,150 @@
+"""The rules that an agreement must keep by itself, each named by its clause."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from secure_fedsa.errors import AgreementError
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
+
+if TYPE_CHECKING:
+    from secure_fedsa.agreement import Agreement
+
+VERSION = 1
+_PARTY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def check_rules(agreement: Agreement) -> None:
+    """Refuse an agreement that contradicts itagreement.
+
+    Raises:
+        AgreementError: Naming the clause and what to change.
+    """
+    if agreement.version != VERSION:
+        raise AgreementError("version", f"is {agreement.version}; this software speaks {VERSION}.")
+    _check_parties(agreement)
+    _check_privacy(agreement)
+    _check_signals(agreement)
+    _check_selection(agreement)
+
+
+def _check_parties(agreement: Agreement) -> None:
+    for role in (AGGREGATOR, KEY_HOLDER, STUDENT):
+        if len(agreement.names(role)) != 1:
+            raise AgreementError("parties", f"there must be exactly one {role}.")
+    keys: dict[str, str] = {}
+    for name, party in agreement.parties.items():
+        clause = f"parties.{name}"
+        if not _PARTY.fullmatch(name):
+            raise AgreementError(
+                clause, "a name has 1 to 40 lower-case letters, digits and hyphens."
+            )
+        if not _HASH.fullmatch(party.key):
+            raise AgreementError(f"{clause}.key", "must be 64 hexadecimal digits (Ed25519).")
+        if party.key in keys:
+            raise AgreementError(
+                f"{clause}.key",
+                f"is also the key of {keys[party.key]}.",
+                why="One identity may not speak for two parties.",
+                do="Give every party its own key.",
+            )
+        keys[party.key] = name
+        if (party.role == TEACHER) != bool(party.classes):
+            raise AgreementError(
+                f"{clause}.classes", "teachers name their public label set, others have none."
+            )
+        if len(set(party.classes)) != len(party.classes):
+            raise AgreementError(f"{clause}.classes", "a label is named twice.")
+        if party.role == TEACHER and len(party.classes) < 2:
+            raise AgreementError(f"{clause}.classes", "a task needs at least two classes.")
+
+
+def _check_privacy(agreement: Agreement) -> None:
+    privacy = agreement.privacy
+    for name in ("epsilon", "clip_norm", "count_weight", "count_floor", "noise_multiplier"):
+        _positive(f"privacy.{name}", getattr(privacy, name))
+    for name in ("agreement_budget", "data_set_budget"):
+        _positive(f"privacy.{name}", getattr(privacy, name))
+        if getattr(privacy, name) < privacy.epsilon:
+            raise AgreementError(
+                f"privacy.{name}",
+                f"{getattr(privacy, name):g} is below one run's epsilon {privacy.epsilon:g}.",
+                do="Raise the budget or lower privacy.epsilon.",
+            )
+    _positive("privacy.delta", privacy.delta)
+    if privacy.delta >= 1:
+        raise AgreementError("privacy.delta", "must be below 1.")
+    if not 2 <= privacy.grid <= 2**24:
+        raise AgreementError("privacy.grid", "must be from 2 to 2^24.")
+    if privacy.max_records < 1 or (privacy.unit == "record") != (privacy.max_records == 1):
+        raise AgreementError(
+            "privacy.max_records", "is 1 for the unit record and above 1 for the unit person."
+        )
+    if not agreement.protection.dp:
+        raise AgreementError(
+            "protection.dp",
+            "the route noisy-release always adds noise.",
+            do="Set it to true.",
+        )
+    if agreement.protection.he != agreement.protection.masks:
+        raise AgreementError("protection", "he and masks are switched together.")
+
+
+def _check_signals(agreement: Agreement) -> None:
+    for clause, value in (
+        ("saliency.unit", agreement.saliency.unit),
+        ("saliency.teacher_bound", agreement.saliency.teacher_bound),
+        ("saliency.query_bound", agreement.saliency.query_bound),
+        ("features.scale", agreement.features.scale),
+    ):
+        _positive(clause, value)
+    if not 1 <= agreement.encoder.dimension <= 2048:
+        raise AgreementError("encoder.dimension", "must be from 1 to 2048.")
+    if not 1 <= agreement.saliency.directions <= agreement.encoder.dimension:
+        raise AgreementError("saliency.directions", "must be from 1 to encoder.dimension.")
+    if not 4 <= agreement.saliency.bits <= 24:
+        raise AgreementError("saliency.bits", "must be from 4 to 24.")
+    if agreement.features.bound < 1:
+        raise AgreementError("features.bound", "must be at least 1.")
+    for clause, digest in (
+        ("encoder.sha256", agreement.encoder.sha256),
+        ("encoder.probes_sha256", agreement.encoder.probes_sha256),
+    ):
+        if not _HASH.fullmatch(digest):
+            raise AgreementError(clause, "must be 64 hexadecimal digits.")
+    if not 2048 <= agreement.encryption.query_modulus_bits <= 8192:
+        raise AgreementError("encryption.query_modulus_bits", "must be from 2048 to 8192.")
+
+
+def _check_selection(agreement: Agreement) -> None:
+    selection = agreement.selection
+    if not math.isfinite(selection.threshold):
+        raise AgreementError("selection.threshold", "must be finite.")
+    if selection.max_colluding < 1:
+        raise AgreementError("selection.max_colluding", "must be at least 1.")
+    if selection.minimum_cohort < 1:
+        raise AgreementError("selection.minimum_cohort", "must be at least 1.")
+    if selection.select > len(agreement.teachers):
+        raise AgreementError(
+            "selection.select",
+            f"{selection.select} is more than the {len(agreement.teachers)} teachers.",
+        )
+    if selection.smallest_sum > selection.select:
+        raise AgreementError(
+            "selection.select",
+            f"{selection.select} can never be opened.",
+            why=f"The minimum cohort is {selection.minimum_cohort} and max_colluding + 2 is "
+            f"{selection.max_colluding + 2}.",
+            do=f"Select at least {selection.smallest_sum} or lower those two.",
+        )
+    for name in ("reply_seconds", "silence_seconds", "max_burned"):
+        if getattr(agreement.limits, name) < 1:
+            raise AgreementError(f"limits.{name}", "must be at least 1.")
+
+
+def _positive(clause: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise AgreementError(clause, f"is {value!r}.", do="Use a finite number above zero.")
