@@ -18,7 +18,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def check_rules(agreement: Agreement) -> None:
-    """Refuse an agreement that contradicts itagreement.
+    """Refuse an agreement that contradicts itself.
 
     Raises:
         AgreementError: Naming the clause and what to change.

@@ -186,7 +186,10 @@ class LocalSite:
                 f"{self.me} cannot write to its state folder.", why=f"{error.strerror}."
             ) from error
         if free < _FREE_BYTES_NEEDED:
-            raise StorageError(f"{self.me} has less than 64 MiB of free disk.")
+            raise StorageError(
+                f"{self.me} has less than 64 MiB of free disk for its state folder.",
+                do="Make room there, then run again.",
+            )
 
     def _check_teacher(self) -> None:
         agreement, privacy = self.agreement, self.agreement.privacy
