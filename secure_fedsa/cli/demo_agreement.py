@@ -31,7 +31,7 @@ from secure_fedsa.wire import canonical
 DELTA = 1e-5
 MAX_COLLUDING = 1
 MINIMUM_COHORT = 3
-THRESHOLD = 0.25
+THRESHOLD = 0.15
 FEATURE_BOUND = 2**26
 RUNS_IN_BUDGET = 10
 
