@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.cli.baselines import Exam, RememberingEncoder, compare
+from secure_fedsa.cli.baselines import Baselines, Exam, RememberingEncoder, compare
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
 from secure_fedsa.cli.splits import DemoData, TeacherData, demo_split
@@ -102,7 +102,7 @@ def one(seed: Seed, epsilon: float, *, ranking_only: bool, baselines: bool) -> d
         total = int_array(np.sum([signals[name].features for name in members], axis=0))
         seed.workshop.build(ReleasedSum(total, members), agreement)
         if baselines:
-            row |= compare(seed.data, seed.workshop, seed.exam)
+            row |= compare(seed.workshop, seed.exam, Baselines(seed.data, seed.workshop))
         else:
             model, network = seed.workshop.load()
             row["student"] = seed.exam.of_head(model)

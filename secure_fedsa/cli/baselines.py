@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.splits import DemoData
@@ -60,30 +61,42 @@ class Exam:
         return float(np.mean(predicted == self.labels))
 
 
-def compare(data: DemoData, workshop: StudentWorkshop, exam: Exam) -> dict[str, float]:
-    """Return the test accuracy of the student and of what it would be without teachers.
+class Baselines:
+    """Networks without teachers, trained on the second core while the run goes on.
 
-    The networks without teachers are trained in a second thread: that is what the second
-    core is good for.
+    Args:
+        data: The student's own data and the test records.
+        workshop: The student's task and encoder.
     """
-    with ThreadPoolExecutor(1) as second:
-        training = second.submit(_without_teachers, data, workshop, exam)
-        public = exam.of_head(without_teachers(workshop.encoder, workshop.data))
-        model, network = workshop.load()
-        return {
-            "student": exam.of_head(model),
-            "student_network": exam.of_network(network),
-            "public_encoder": public,
-            **training.result(),
-        }
+
+    def __init__(self, data: DemoData, workshop: StudentWorkshop) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._training = pool.submit(_without_teachers, data, workshop)
+        pool.shutdown(wait=False)
+
+    def accuracies(self, exam: Exam) -> dict[str, float]:
+        """Wait for the networks and return their test accuracies."""
+        scratch, guided = self._training.result()
+        return {"scratch": exam.of_network(scratch), "self_training": exam.of_network(guided)}
 
 
-def _without_teachers(data: DemoData, workshop: StudentWorkshop, exam: Exam) -> dict[str, float]:
+def _without_teachers(data: DemoData, workshop: StudentWorkshop) -> tuple[Student, Student]:
+    torch.set_num_threads(1)  # counts for the calling thread only
     task, seed = workshop.task, workshop.seed
     architecture = student_architecture(workshop.encoder, len(data.class_names))
     scratch = from_scratch(architecture, task.records, task.labels, seed=seed)
-    guided = self_trained(scratch, task.records, task.labels, task.probes, seed=seed)
-    return {"scratch": exam.of_network(scratch), "self_training": exam.of_network(guided)}
+    return scratch, self_trained(scratch, task.records, task.labels, task.probes, seed=seed)
+
+
+def compare(workshop: StudentWorkshop, exam: Exam, baselines: Baselines) -> dict[str, float]:
+    """Return the test accuracy of the student and of what it would be without teachers."""
+    model, network = workshop.load()
+    return {
+        "student": exam.of_head(model),
+        "student_network": exam.of_network(network),
+        "public_encoder": exam.of_head(without_teachers(workshop.encoder, workshop.data)),
+        **baselines.accuracies(exam),
+    }
 
 
 def simulate_without_noise(

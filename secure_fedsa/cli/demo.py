@@ -9,8 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+from threadpoolctl import threadpool_limits
+
 from secure_fedsa.agreement import Agreement, parse
 from secure_fedsa.cli.baselines import (
+    Baselines,
     Exam,
     RememberingEncoder,
     compare,
@@ -88,10 +92,7 @@ class Demo:
 
     def run(self) -> DemoResult:
         """Run everything, and write the run folder."""
-        import torch
-
-        # Two threads in one operation are slower here than one (docs/decisions/0007).
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # two are slower: docs/decisions/0007
         run_folder.check_out(self.out)
         self._same_options()
         began = time.monotonic()
@@ -108,15 +109,18 @@ class Demo:
         run = self._prepare(data, encoder, workshop)
         prepared = time.monotonic() - began
         self._announce(run)
-        try:
-            outcome = run.execute(observe=self.progress.effect)
-            self.progress.say("Baselines without teachers, for comparison")
-            return self._conclude(data, workshop, run, outcome, began, prepared)
-        except KeyboardInterrupt as error:
-            spent = run.spent_text(run.open_run_id())
-            raise KeyboardInterrupt(
-                f"{spent} The same command again takes this run up, without a new charge."
-            ) from error
+        # One thread an operation, for torch and numpy: the second core trains baselines.
+        with threadpool_limits(1):
+            baselines = Baselines(data, workshop)
+            try:
+                outcome = run.execute(observe=self.progress.effect)
+                self.progress.say("Tests, and baselines without teachers")
+                return self._conclude(data, workshop, run, outcome, baselines, began, prepared)
+            except KeyboardInterrupt as error:
+                spent = run.spent_text(run.open_run_id())
+                raise KeyboardInterrupt(
+                    f"{spent} The same command again takes this run up, without a new charge."
+                ) from error
 
     # --- before ------------------------------------------------------------------
 
@@ -230,12 +234,13 @@ class Demo:
         workshop: StudentWorkshop,
         run: LocalRun,
         outcome: Outcome,
+        baselines: Baselines,
         began: float,
         prepared: float,
     ) -> DemoResult:
         started = time.monotonic()
         exam = Exam(data, workshop.encoder)
-        accuracies = compare(data, workshop, exam)
+        accuracies = compare(workshop, exam, baselines)
         compared = time.monotonic() - started
         seconds = {"preparation": prepared, **run.clock.seconds, "baselines": compared}
         facts = RunFacts(
