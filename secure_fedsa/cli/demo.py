@@ -248,7 +248,7 @@ class Demo:
             plan=run.plan,
             run_id=outcome.run_id,
             seed=self.options.seed,
-            simulated_noise=bool(self.noise and self.noise.seeded),
+            simulated_noise=run.simulated_noise,
             demo=True,
             roster=_roster(outcome),
             kinds={teacher.id: teacher.kind for teacher in data.teachers},

@@ -137,6 +137,11 @@ class LocalRun:
         }
 
     @property
+    def simulated_noise(self) -> bool:
+        """Whether any site draws seeded noise: such a run protects nobody and must say so."""
+        return any(site.noise.seeded for site in self.sites.values())
+
+    @property
     def unfinished(self) -> bool:
         """Whether an earlier run in these folders was cut off."""
         return any((state / _RUN_FOLDER).exists() for state in self.states.values())

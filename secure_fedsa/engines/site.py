@@ -172,7 +172,8 @@ class LocalSite:
             if self.ledger is not None:
                 self._check_teacher()
         except SecureFedsaError as error:
-            return str(error)
+            # The others read this text: where the folder lies is none of their business.
+            return str(error).replace(str(self.folder), "its state folder")
         return ""
 
     def _check_disk(self) -> None:
