@@ -176,8 +176,10 @@ class Limits:
     """Deadlines and how often an aborted sum may burn signals.
 
     Attributes:
-        reply_seconds: Each teacher's reply leaves this long after the phase began.
-        silence_seconds: A party silent for this long counts as lost.
+        reply_seconds: An engine across machines lets each teacher's reply leave this long
+            after the phase began. The in-process engine has logical deadlines instead
+            (docs/decisions/0008).
+        silence_seconds: Likewise, how long a silent party is awaited.
         max_burned: Aborts after an upload before a new run needs the operator.
     """
 

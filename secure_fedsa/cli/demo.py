@@ -58,12 +58,12 @@ class DemoResult:
     Attributes:
         out: The run folder.
         summary: What summary.json says.
-        simulation: Where simulation.json is.
+        simulation: Where simulation.json is; None for a user's own data.
     """
 
     out: Path
     summary: dict[str, Any]
-    simulation: Path
+    simulation: Path | None
 
 
 class Demo:
@@ -89,6 +89,7 @@ class Demo:
         self.options = options
         self.progress = progress
         self.noise = noise
+        self._resumed = False
 
     def run(self) -> DemoResult:
         """Run everything, and write the run folder."""
@@ -109,6 +110,7 @@ class Demo:
         run = self._prepare(data, encoder, workshop)
         prepared = time.monotonic() - began
         self._announce(run)
+        self._resumed = run.unfinished
         # One thread an operation, for torch and numpy: the second core trains baselines.
         with threadpool_limits(1):
             baselines = Baselines(data, workshop)
@@ -127,20 +129,29 @@ class Demo:
     def _same_options(self) -> None:
         """Refuse other options on ledgers that belong to other data."""
         path = self.states / _OPTIONS_FILE
-        mine = {name: getattr(self.options, name) for name in ("seed", "records", "data", "labels")}
         if not path.exists():
             return
+        mine = self._data_options()
         theirs = canonical.decode(path.read_bytes())
         if theirs != mine:
-            changed = ", ".join(f"--{name}" for name in mine if mine[name] != theirs.get(name))
+            names = sorted({*mine, *theirs})
+            changed = ", ".join(f"--{n}" for n in names if mine.get(n) != theirs.get(n))
             raise UsageError(
                 f"{self.states} holds the ledgers of other demo data.",
-                why=f"It was made with another {changed}.",
-                do="Name another folder with --out, or use the same options.",
+                why=f"It was made with another {changed}. A ledger is of one data set.",
+                do="Name another folder with --out for other data. (The same data under another "
+                "--out start with an empty ledger: their spends must then be added by hand.)",
             )
 
+    def _data_options(self) -> dict[str, Any]:
+        """Return the options that decide which records the teachers hold."""
+        options = self.options
+        if options.data:
+            return {"data": options.data}
+        return {"seed": options.seed, "records": options.records, "labels": options.labels}
+
     def _remember_options(self) -> None:
-        mine = {name: getattr(self.options, name) for name in ("seed", "records", "data", "labels")}
+        mine = self._data_options()
         try:
             self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.states / _OPTIONS_FILE).write_bytes(canonical.encode(mine))
@@ -256,12 +267,15 @@ class Demo:
             seconds=seconds,
             versions=versions(),
             class_names=data.class_names,
+            resumed=self._resumed,
         )
         files, summary = self._files(workshop, run, outcome, facts, began)
         kept = run_folder.write(self.out, files)
         if kept is not None:
             self.progress.say(f"The earlier run folder is now {kept}")
-        simulation = self._simulate(data, workshop, run, summary, exam)
+        simulation = None
+        if not self.options.data:  # a user's own records are nobody's to simulate with
+            simulation = self._simulate(data, workshop, run, summary, exam)
         run.discard()
         return DemoResult(self.out, summary, simulation)
 

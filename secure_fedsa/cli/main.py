@@ -155,11 +155,15 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _demo_text(summary: dict[str, Any], out: Path, simulation: Path) -> str:
+def _by_score(teacher: dict[str, Any]) -> float:
+    return math.inf if teacher["score"] is None else -float(teacher["score"])
+
+
+def _demo_text(summary: dict[str, Any], out: Path, simulation: Path | None) -> str:
     """Return the demo's closing words."""
     accuracy = summary["accuracy"]
     rows = [("selected", "teacher", "score", "kind")]
-    for teacher in sorted(summary["teachers"], key=lambda t: -(t["score"] or -9)):
+    for teacher in sorted(summary["teachers"], key=_by_score):
         score = "-" if teacher["score"] is None else f"{teacher['score']:.2f}"
         chosen = "yes" if teacher["selected"] else ""
         rows.append((chosen, teacher["id"], score, teacher["kind"] or "-"))
@@ -187,8 +191,9 @@ def _demo_text(summary: dict[str, Any], out: Path, simulation: Path) -> str:
             f"{summary['payload_bytes'] / 1e6:.1f} MB of messages."
         ),
         f"Run folder: {out} (open {out / 'report.html'})",
-        f"Simulation without noise, not for others: {simulation}",
     ]
+    if simulation is not None:
+        lines.append(f"Simulation without noise, not for others: {simulation}")
     if not summary["protection"]["he"]:
         lines.insert(0, "\nWARNING: ENCRYPTION AND MASKS WERE OFF. Single signals were open.")
     return "\n".join(lines)
@@ -222,6 +227,10 @@ def _plan(arguments: argparse.Namespace) -> int:
             f"  proved by {check.accountant}; RDP says {check.rdp_epsilon:.4g}, "
             f"PLD (continuous) {check.pld_epsilon or float('nan'):.4g}"
         ),
+        (
+            f"Budgets: epsilon {agreement.privacy.agreement_budget:g} for all runs under this "
+            f"agreement, {agreement.privacy.data_set_budget:g} for all runs on a data set"
+        ),
         f"Sum: at least {found.smallest_sum} teachers; {found.tolerated_losses} may drop out",
     ]
     if found.headroom is None:
@@ -253,8 +262,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if part:
                 print(f"  {part}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: The operating system refused: {error}.", file=sys.stderr)
+        print(
+            "  Mend that and run the same command again: a run that was cut off is taken up, "
+            "and nothing is charged twice.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt as error:
-        print(f"interrupted. {error}", file=sys.stderr)
+        print(f"interrupted. {error}".rstrip(), file=sys.stderr)
         return 130
     return code
 

@@ -54,6 +54,8 @@ def phase_of(effect: fx.Effect) -> str:
             return "private-summary"
         case fx.DrawEntropy(tag="upload") | fx.Persist(record=fx.BindSignal()):
             return "features"
+        case fx.DrawEntropy(tag=tag) if tag.startswith("share:"):
+            return "features"
         case fx.Persist(record=fx.LogRelease() | fx.NoteOpened() | fx.NoteBurned()):
             return "release"
         case fx.BuildStudent():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from secure_fedsa.errors import LedgerError, SecureFedsaError, StorageError, Usa
 from secure_fedsa.messages import KEY_HOLDER, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.privacy.accountant import rho_of
+from secure_fedsa.privacy.clipping import LocalNotes
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
@@ -27,11 +29,13 @@ from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import noise_plan, read_private
 from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
+from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
 _FREE_BYTES_NEEDED = 64 * 2**20
 _IDENTITY_FILE = "identity.key"
 _HEAD_FILE = "ledger-head"
+LOCAL_LOG_FILE = "local-log.jsonl"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -106,7 +110,6 @@ class LocalSite:
         self.encoder = encoder
         self.private = private
         self.noise = noise or SystemNoise()
-        self.zeroed_records = 0
         self._build = build
         self._suite = suite_of(agreement)
         role = agreement.parties[me].role
@@ -263,8 +266,21 @@ class LocalSite:
             teacher=self.me,
             noise=noise,
         )
-        self.zeroed_records = notes.zeroed
+        self._note_locally(notes)
         return noisy
+
+    def _note_locally(self, notes: LocalNotes) -> None:
+        """Tell this party's operator, and nobody else, how many records were unusable.
+
+        The count depends on private records: it stays in the state folder, and that it could
+        not be written is not shown to anybody either.
+        """
+        entry = {"agreement": self.agreement_hash, "records": notes.records, "zeroed": notes.zeroed}
+        with suppress(OSError):
+            path = self.folder / LOCAL_LOG_FILE
+            path.touch(mode=0o600)
+            with path.open("ab") as file:
+                file.write(canonical.encode(entry) + b"\n")
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
         """Make a record durable; the same record again changes nothing."""

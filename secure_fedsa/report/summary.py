@@ -30,6 +30,7 @@ class RunFacts:
         seconds: Wall seconds by phase.
         versions: Package versions.
         class_names: The student's classes, in the order of its labels.
+        resumed: Whether an earlier process was cut off; seconds are of this one only.
         engine: Which engine moved the messages.
         payload_bytes: Bytes of all messages, each counted once.
         bytes_by_kind: The same by message kind.
@@ -48,6 +49,7 @@ class RunFacts:
     seconds: dict[str, float]
     versions: dict[str, str]
     class_names: tuple[str, ...] = ()
+    resumed: bool = False
     engine: str = "in-process"
     payload_bytes: int = 0
     bytes_by_kind: dict[str, int] = field(default_factory=dict)
@@ -66,7 +68,7 @@ def epsilon_by_view(facts: RunFacts) -> dict[str, float]:
 def summary_json(facts: RunFacts) -> dict[str, Any]:
     """Return the content of summary.json."""
     agreement, privacy = facts.agreement, facts.agreement.privacy
-    shown = facts.demo or agreement.publish.scores == "values"
+    shown = agreement.publish.scores == "values"
     teachers = [
         {
             "id": name,
@@ -82,6 +84,7 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         "seed": facts.seed,
         "engine": facts.engine,
         "simulated": facts.simulated_noise,
+        "resumed": facts.resumed,
         "route": agreement.route,
         "protection": asdict(agreement.protection),
         "custody": agreement.custody,

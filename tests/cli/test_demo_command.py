@@ -107,10 +107,8 @@ def test_demo_writes_the_whole_folder_and_runs_again(
     present = {path.name for path in out.iterdir()}
     assert present >= {"agreement.toml", "transcript", "student", "summary.json", "report.html"}
     assert {f"ledger-{teacher['id']}.jsonl" for teacher in summary["teachers"]} <= present
-    simulation = json.loads((out.parent / "simulation.json").read_text())
-    assert simulation["simulated"] is True
-    assert simulation["run_id"] == summary["run_id"]
-    assert "without_noise" not in (out / "report.html").read_text()
+    assert not (out.parent / "simulation.json").exists()  # own records: no raw figures
+    assert not summary["resumed"]
 
     assert demo(data, out) == 0
     again = summary_of(out)
@@ -156,6 +154,7 @@ def test_interrupted_demo_says_what_was_spent_and_resumes(
     assert demo(data, out) == 0
     words = capsys.readouterr().err
     assert "Taking up run" in words
+    assert summary_of(out)["resumed"]
     assert set(charges(out).values()) == {1}
 
 
@@ -243,9 +242,9 @@ def test_ledgers_of_other_data_are_not_mixed(
     out = tmp_path / "run"
     states = tmp_path / "run-state"
     states.mkdir()
-    (states / "options.json").write_bytes(b'{"data":"","labels":100,"records":4500,"seed":0}')
+    (states / "options.json").write_bytes(b'{"labels":100,"records":4500,"seed":0}')
     assert demo(data, out) == 2
-    assert "another --data" in capsys.readouterr().err
+    assert "another --data, --labels, --records, --seed" in capsys.readouterr().err
 
 
 def test_plan_reads_an_agreement_and_refuses_a_changed_one(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import derive_signal
 from secure_fedsa.signals import NoisySummary
+from secure_fedsa.wire import canonical
 from tests.support import World
 
 
@@ -58,3 +60,17 @@ def test_every_effect_order_charges_before_noise_before_records(world: World) ->
     run.execute(observe=observe)
     assert set(orders) == set(run.agreement.teachers)
     assert all(order == ["charge", "noise", "read", "commit"] for order in orders.values())
+
+
+def test_unusable_records_are_told_to_their_own_operator_only(world: World) -> None:
+    """The operator must learn of broken data; anybody else would learn about records."""
+    name = "teacher-1"
+    data = world.data[name]
+    broken = data.records.copy()
+    broken[:7] = np.nan
+    world.data[name] = PrivateData(broken, data.labels)
+    outcome = world.local_run().execute()
+    (line,) = (world.folder / name / "local-log.jsonl").read_bytes().splitlines()
+    entry = canonical.decode(line)
+    assert (entry["records"], entry["zeroed"]) == (200, 7)
+    assert not any(b"zeroed" in envelope for envelope in outcome.envelopes)
