@@ -14,32 +14,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.errors import ProtocolError, SecureFedsaError, StorageError
+from secure_fedsa.errors import SecureFedsaError, StorageError
+from secure_fedsa.inbox import Inbox, Refusal
 from secure_fedsa.journal import Journal, Outgoing
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, KIND_OF, RULES, STUDENT, TEACHER
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
-from secure_fedsa.roles.session import Session, shown
+from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
 from secure_fedsa.wire.envelope import (
     Directory,
     Envelope,
     Opened,
-    check_signed,
     open_envelope,
     pack,
-    parse,
 )
 from secure_fedsa.wire.keys import IdentityKey
-
-# An honest party sends a few messages a roster and other member; more is a flood.
-_MOST_WAITING = 512
-_MOST_REFUSALS = 1000
 
 _ROLES: dict[str, Any] = {
     TEACHER: teacher,
@@ -81,16 +75,6 @@ class Site(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A message that was not accepted, and why."""
-
-    party: str
-    sender: str
-    kind: str
-    reason: str
-
-
 class PartyRun:
     """Drives one party through one run.
 
@@ -123,11 +107,9 @@ class PartyRun:
         self.machine = _ROLES[self.role]
         self.state = state
         self.pending: deque[fx.Effect] = deque()
-        self.waiting: list[tuple[str, Envelope]] = []
-        self.refusals: list[Refusal] = []
+        self.inbox = Inbox(me, directory)
         self.journal = Journal(folder)
         self._noise: Noise | None = None
-        self._seen: dict[tuple[str, int], str] = {}
         self._posted = {item.sequence: item for item in self.journal.outbox()}
         self._sent = 0  # how many sends the role was told of; the rest were cut off by a crash
         self._performers: dict[type[fx.Effect], Callable[[Any], fx.Event]] = {
@@ -173,7 +155,7 @@ class PartyRun:
 
     def _replay(self, event: fx.Event) -> None:
         if isinstance(event, fx.Received):
-            self._seen[(event.header.sender, event.header.sequence)] = event.hash
+            self.inbox.note(event.header, event.hash)
         elif not isinstance(event, fx.Started | fx.Deadline):
             self._answered(event)
             self._sent += isinstance(event, fx.Sent)
@@ -190,31 +172,9 @@ class PartyRun:
     # --- messages ----------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Take an envelope that a party signed; it waits until the role can judge its kind.
-
-        A party's own messages, reflected, and what is known already are dropped.
-        """
-        if self.finished:
-            return
-        sender, kind = "?", "?"
-        try:
-            envelope = parse(data)
-            header, digest = envelope.header, envelope.hash
-            sender, kind = header.sender, header.kind
-            check_signed(envelope, self.directory)
-            known = self._seen.get((sender, header.sequence)) == digest
-            if sender == self.me or known or any(digest == other for other, _ in self.waiting):
-                return
-            if sum(other.header.sender == sender for _, other in self.waiting) >= _MOST_WAITING:
-                raise ProtocolError(sender, "sent more than this party can keep.")
-            self.waiting.append((digest, envelope))
-        except SecureFedsaError as error:
-            self._refuse(sender, kind, error)
-
-    def _refuse(self, sender: str, kind: str, error: SecureFedsaError) -> None:
-        if len(self.refusals) < _MOST_REFUSALS:
-            refusal = Refusal(self.me, shown(sender[:40]), shown(kind[:40]), shown(str(error)))
-            self.refusals.append(refusal)
+        """Take an envelope that a party signed; it waits until the role can judge its kind."""
+        if not self.finished:
+            self.inbox.receive(data)
 
     def take_waiting(self) -> bool:
         """Give the role the first waiting message that it expects; return if there was one.
@@ -222,32 +182,28 @@ class PartyRun:
         Not while effects are pending: they come before whatever a message changes.
         """
         if self.finished:
-            self.waiting.clear()
+            self.inbox.clear()
         if self.finished or self.pending:
             return False
-        expected = self.machine.expected(self.state)
-        for position, (digest, envelope) in enumerate(self.waiting):
-            if envelope.header.kind in expected:
-                del self.waiting[position]
-                self._take(digest, envelope)
-                return True
-        return False
-
-    def _take(self, digest: str, envelope: Envelope) -> None:
+        envelope = self.inbox.take(self.machine.expected(self.state))
+        if envelope is None:
+            return False
         header = envelope.header
         try:
             opened = self._open(envelope)
-            key = (header.sender, header.sequence)
-            if self._seen.get(key) == digest:
-                return
-            if key in self._seen:
-                raise ProtocolError(header.sender, "sent two messages under one number.")
+            self.inbox.check_number(header, envelope.hash)
             self._feed(fx.Received(opened.header, opened.body, opened.hash))
-            self._seen[key] = digest
+            self.inbox.note(header, envelope.hash)
         except StorageError:
             raise  # of this party's own disk: the message is taken again on resumption
         except SecureFedsaError as error:
-            self._refuse(header.sender, header.kind, error)
+            self.inbox.refuse(header.sender, header.kind, error)
+        return True
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """Messages that this party did not accept."""
+        return self.inbox.refusals
 
     def _open(self, envelope: Envelope) -> Opened:
         header = envelope.header

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from secure_fedsa.cli.baselines import (
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
+from secure_fedsa.cli.demo_files import roster_of, run_files, versions, write_simulation
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData, demo_split
 from secure_fedsa.engines import run_folder
@@ -30,20 +29,14 @@ from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.engines.student import (
-    ARCHITECTURE_FILE,
-    ENCODER_FILE,
-    HEAD_FILE,
-    NETWORK_FILE,
     StudentTask,
     StudentWorkshop,
 )
 from secure_fedsa.entropy import NoiseSource
 from secure_fedsa.errors import StorageError, UsageError
-from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, LedgerSegment, Roster
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.report.html import report_html
-from secure_fedsa.report.model_card import model_card
-from secure_fedsa.report.summary import RunFacts, summary_json
+from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.roles.noisy_release import saliency_scale
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import sign
@@ -261,7 +254,7 @@ class Demo:
             seed=self.options.seed,
             simulated_noise=run.simulated_noise,
             demo=True,
-            roster=_roster(outcome),
+            roster=roster_of(outcome),
             kinds={teacher.id: teacher.kind for teacher in data.teachers},
             accuracy=dict(accuracies),
             seconds=seconds,
@@ -269,94 +262,16 @@ class Demo:
             class_names=data.class_names,
             resumed=self._resumed,
         )
-        files, summary = self._files(workshop, run, outcome, facts, began)
+        files, summary = run_files(workshop, run, outcome, facts, began)
         kept = run_folder.write(self.out, files)
         if kept is not None:
             self.progress.say(f"The earlier run folder is now {kept}")
         simulation = None
         if not self.options.data:  # a user's own records are nobody's to simulate with
-            simulation = self._simulate(data, workshop, run, summary, exam)
+            values = simulate_without_noise(
+                data, workshop, run.agreement, facts.roster.members, exam
+            )
+            values |= {"run_id": outcome.run_id, "seed": self.options.seed}
+            simulation = write_simulation(self.out.with_name("simulation.json"), values)
         run.discard()
         return DemoResult(self.out, summary, simulation)
-
-    def _files(
-        self,
-        workshop: StudentWorkshop,
-        run: LocalRun,
-        outcome: Outcome,
-        facts: RunFacts,
-        began: float,
-    ) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Return the run folder's files in the order in which they are written."""
-        record = run_folder.transcript(outcome.envelopes)
-        release_log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
-        assert release_log is not None
-        opened = [e for e in release_log.entries() if e["body"]["run_id"] == outcome.run_id]
-        facts = replace(
-            facts,
-            payload_bytes=record.payload_bytes,
-            bytes_by_kind=record.bytes_by_kind,
-            total_seconds=time.monotonic() - began,
-        )
-        summary = summary_json(facts)
-        files = {run_folder.AGREEMENT_FILE: run_folder.agreement_toml(run.agreement)}
-        files |= {f"transcript/{name}": data for name, data in record.files.items()}
-        for name, segment in _segments(outcome).items():
-            countersigned = {
-                "countersigned_head": facts.roster.ledger_heads.get(name),
-                "by": run.agreement.only(KEY_HOLDER),
-            }
-            files[f"ledger-{name}.jsonl"] = run_folder.json_lines([*segment.entries, countersigned])
-        files["release-log.jsonl"] = run_folder.json_lines(opened)
-        for name in (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE):
-            files[f"student/{name}"] = (workshop.folder / name).read_bytes()
-        files["student/model-card.md"] = model_card(facts, summary).encode()
-        files[run_folder.SUMMARY_FILE] = canonical.encode(summary)
-        files["report.html"] = report_html(facts, summary).encode()
-        return files, summary
-
-    def _simulate(
-        self,
-        data: DemoData,
-        workshop: StudentWorkshop,
-        run: LocalRun,
-        summary: dict[str, Any],
-        exam: Exam,
-    ) -> Path:
-        """Write simulation.json beside the run folder; an earlier one keeps its content."""
-        members = tuple(t["id"] for t in summary["teachers"] if t["selected"])
-        values = simulate_without_noise(data, workshop, run.agreement, members, exam)
-        values |= {"run_id": summary["run_id"], "seed": self.options.seed}
-        path = self.out.with_name("simulation.json")
-        if path.exists():
-            earlier = path.read_bytes()
-            mark = canonical.sha256(earlier)[:8]
-            path.with_name(f"simulation.{mark}.json").write_bytes(earlier)
-        path.write_bytes(canonical.encode(values))
-        return path
-
-
-def _roster(outcome: Outcome) -> Roster:
-    """Return the roster whose sum was opened: the last one that was signed."""
-    bodies = run_folder.public_bodies(outcome.envelopes)
-    return next(body for _, body in reversed(bodies) if isinstance(body, Roster))
-
-
-def _segments(outcome: Outcome) -> dict[str, LedgerSegment]:
-    bodies = run_folder.public_bodies(outcome.envelopes)
-    return {sender: body for sender, body in bodies if isinstance(body, LedgerSegment)}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a reader needs to repeat a run."""
-    packages = (
-        "secure-fedsa",
-        "torch",
-        "opendp",
-        "tenseal",
-        "cryptography",
-        "phe",
-        "numpy",
-        "dp-accounting",
-    )
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
