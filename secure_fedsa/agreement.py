@@ -165,9 +165,18 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """What the run folder shows."""
+    """What the run folder shows.
+
+    Attributes:
+        scores: Nothing, the ranks, or the scores, in the signed roster.
+        ciphertexts: The masked uploads and their sum; else their hashes only.
+        sums: The opened sum; else it is sealed to the student.
+        feature_key: The one-use secret feature key, so that anyone can decrypt the sum again.
+    """
 
     scores: Literal["none", "order", "values"]
+    ciphertexts: bool
+    sums: bool
     feature_key: bool
 
 
@@ -190,12 +199,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A whole agreement; ``signatures`` are not part of what is signed."""
+    """A whole agreement; ``signatures`` are not part of what is signed.
+
+    Attributes:
+        version: 1.
+        title: For people.
+        route: What makes the teachers' signals private.
+        simulation: True allows noise from a seed, in tests: such a run protects nobody, and
+            ``verify`` refuses it.
+        custody: Who makes and holds the one-use feature key. With ``aggregator`` the
+            student's side can open the sum alone: masks still hide single teachers, and that
+            one sum was opened is the aggregator's word.
+    """
 
     version: int
     title: str
     route: Literal["noisy-release"]
-    custody: Literal["key-holder"]
+    simulation: bool
+    custody: Literal["key-holder", "aggregator"]
     parties: dict[str, Party]
     encoder: Encoder
     privacy: Privacy
@@ -225,6 +246,11 @@ class Agreement:
     def only(self, role: Role) -> str:
         """Return the one party of a role that has exactly one."""
         return self.names(role)[0]
+
+    @property
+    def custodian(self) -> str:
+        """The party that holds the feature key."""
+        return self.only(self.custody)
 
     @property
     def teachers(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ def check_rules(agreement: Agreement) -> None:
     _check_privacy(agreement)
     _check_signals(agreement)
     _check_selection(agreement)
+    _check_publish(agreement)
 
 
 def _check_parties(agreement: Agreement) -> None:
@@ -143,6 +144,24 @@ def _check_selection(agreement: Agreement) -> None:
     for name in ("reply_seconds", "silence_seconds", "max_burned"):
         if getattr(agreement.limits, name) < 1:
             raise AgreementError(f"limits.{name}", "must be at least 1.")
+
+
+def _check_publish(agreement: Agreement) -> None:
+    publish, encrypted = agreement.publish, agreement.protection.he
+    if publish.feature_key and not (publish.ciphertexts and publish.sums and encrypted):
+        raise AgreementError(
+            "publish.feature_key",
+            "is true, but there is nothing that it would let anybody check.",
+            why="It serves to decrypt the published sum of published ciphertexts again.",
+            do="Set it to false, or publish ciphertexts and sums of an encrypted run.",
+        )
+    if publish.ciphertexts and not publish.sums and not encrypted:
+        raise AgreementError(
+            "publish.ciphertexts",
+            "is true in a run without encryption whose sums are not published.",
+            why="Uploads that are not encrypted show their sum.",
+            do="Set it to false, or set publish.sums to true.",
+        )
 
 
 def _positive(clause: str, value: float) -> None:

@@ -87,17 +87,38 @@ class HeadroomError(SecureFedsaError):
 
 
 class ProtocolError(SecureFedsaError):
-    """A message that the protocol does not allow here; ``party`` sent it."""
+    """A message that the protocol does not allow here; ``party`` sent it.
+
+    ``clause`` names the entry of the agreement that the refusal rests on, if it is one.
+    """
 
     exit_code = 1
 
-    def __init__(self, party: str, what: str, *, why: str = "", do: str = "") -> None:
+    def __init__(
+        self, party: str, what: str, *, why: str = "", do: str = "", clause: str = ""
+    ) -> None:
         self.party = party
-        super().__init__(f"{party}: {what}" if party else what, why=why, do=do)
+        self.clause = clause
+        rests = f"The agreement's clause: {clause}." if clause else ""
+        super().__init__(
+            f"{party}: {what}" if party else what,
+            why=" ".join(part for part in (why, rests) if part),
+            do=do,
+        )
 
 
 class SignatureError(ProtocolError):
     """A signature, seal or hash that does not verify."""
+
+
+class VerificationError(SecureFedsaError):
+    """A run folder that does not hold what it claims; ``file`` is where it shows."""
+
+    exit_code = 1
+
+    def __init__(self, file: str, what: str, *, why: str = "", do: str = "") -> None:
+        self.file = file
+        super().__init__(f"{file}: {what}" if file else what, why=why, do=do)
 
 
 class ReleaseRefused(SecureFedsaError):

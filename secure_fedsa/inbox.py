@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
-from secure_fedsa.roles.session import shown
+from secure_fedsa.roles.refusals import shown
 from secure_fedsa.wire.envelope import Directory, Envelope, Header, check_signed, parse
 
 # An honest party sends a few messages a roster and other member; more is a flood.

@@ -18,6 +18,7 @@ TEACHER: Role = "teacher"
 AGGREGATOR: Role = "aggregator"
 KEY_HOLDER: Role = "key-holder"
 STUDENT: Role = "student"
+CUSTODIANS: tuple[Role, ...] = (KEY_HOLDER, AGGREGATOR)  # which of them, the agreement says
 EVERYONE: tuple[Role, ...] = (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT)
 
 
@@ -180,13 +181,39 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """The one decrypted sum of the run.
+class Permit:
+    """The key holder's leave to open one sum, when the aggregator has the feature key.
 
     Attributes:
         sum_hash: SHA-256 of the sum's ciphertext.
         signal_ids: By member, the signal that went into the sum.
+    """
+
+    roster_hash: str
+    sum_hash: str
+    signal_ids: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SealedSum:
+    """The opened sum for the student alone (sealed), when the agreement does not publish it.
+
+    Attributes:
         values: The sum, little-endian int64.
+    """
+
+    roster_hash: str
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The custodian's word that it opened the one sum of the run.
+
+    Attributes:
+        sum_hash: SHA-256 of the sum's ciphertext.
+        signal_ids: By member, the signal that went into the sum.
+        values: The sum, little-endian int64; empty when the agreement does not publish it.
         secret_key: The one-use feature key, or empty when the agreement keeps it.
     """
 
@@ -236,6 +263,8 @@ Body = (
     | MaskShare
     | Upload
     | Sum
+    | Permit
+    | SealedSum
     | Release
     | Result
     | Abort
@@ -270,7 +299,7 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule("nonce", Nonce, "public", EVERYONE, EVERYONE),
         Rule("keys", Keys, "public", EVERYONE, EVERYONE),
-        Rule("feature-key", FeatureKey, "public", (KEY_HOLDER,), EVERYONE, _LARGE),
+        Rule("feature-key", FeatureKey, "public", CUSTODIANS, EVERYONE, _LARGE),
         Rule("query-key", QueryKey, "public", (STUDENT,), EVERYONE),
         Rule("query", Query, "sealed", (STUDENT,), (TEACHER,), _LARGE),
         Rule("query-secret", QuerySecret, "sealed", (STUDENT,), (AGGREGATOR,)),
@@ -290,7 +319,9 @@ RULES: dict[str, Rule] = {
         Rule("mask-share", MaskShare, "sealed", (TEACHER,), (TEACHER,)),
         Rule("upload", Upload, "public", (TEACHER,), (AGGREGATOR, KEY_HOLDER), _LARGE),
         Rule("sum", Sum, "public", (AGGREGATOR,), (KEY_HOLDER,), _LARGE),
-        Rule("release", Release, "public", (KEY_HOLDER,), EVERYONE, _LARGE),
+        Rule("permit", Permit, "public", (KEY_HOLDER,), (AGGREGATOR,), 2**20),
+        Rule("sealed-sum", SealedSum, "sealed", CUSTODIANS, (STUDENT,), _LARGE),
+        Rule("release", Release, "public", CUSTODIANS, EVERYONE, _LARGE),
         Rule("result", Result, "public", (STUDENT,), (AGGREGATOR, KEY_HOLDER, TEACHER)),
         Rule("abort", Abort, "public", EVERYONE, EVERYONE),
     )

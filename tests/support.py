@@ -77,6 +77,7 @@ def toy_agreement(keys: Mapping[str, str], **changes: Any) -> ag.Agreement:
         version=1,
         title="Toy world",
         route="noisy-release",
+        simulation=False,
         custody="key-holder",
         parties=parties,
         encoder=ag.Encoder(encoder().sha256(), encoder().dimension, "0" * 64),
@@ -109,9 +110,12 @@ def toy_agreement(keys: Mapping[str, str], **changes: Any) -> ag.Agreement:
         selection=ag.Selection(
             select=len(teachers), threshold=-100.0, minimum_cohort=3, max_colluding=1
         ),
-        publish=ag.Publish(scores="values", feature_key=True),
+        publish=ag.Publish(scores="values", ciphertexts=True, sums=True, feature_key=True),
         limits=ag.Limits(reply_seconds=5, silence_seconds=5, max_burned=2),
     )
+    if not changes.get("protection", {}).get("he", True):
+        # Without encryption there is no feature key to publish.
+        changes["publish"] = {"feature_key": False, **changes.get("publish", {})}
     for name, change in changes.items():
         value = replace(getattr(agreement, name), **change) if isinstance(change, dict) else change
         agreement = replace(agreement, **{name: value})

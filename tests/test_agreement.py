@@ -53,7 +53,6 @@ def test_text_and_agreement_are_one(tmp_path: Path) -> None:
 BAD: list[tuple[str, Any]] = [
     ("version", 2),
     ("route", "private-training"),
-    ("custody", "aggregator"),
     ("privacy.epsilon", 0),
     ("privacy.epsilon", float("nan")),
     ("privacy.epsilon", float("inf")),
@@ -99,6 +98,11 @@ BAD: list[tuple[str, Any]] = [
     ("limits.max_burned", 0),
     ("publish.scores", "all"),
     ("publish.feature_key", 1),
+    ("publish.feature_key", ...),
+    ("publish.sums", "yes"),
+    ("custody", "student"),
+    ("simulation", 0),
+    ("simulation", ...),
     ("parties.teacher-1.key", "00"),
     ("parties.teacher-1.classes", []),
     ("parties.teacher-1.classes", ["a"]),
@@ -123,6 +127,23 @@ def test_minimum_cohort_above_the_number_selected_is_refused() -> None:
     with pytest.raises(AgreementError, match="can never be opened") as error:
         ag.from_dict(changed("selection.minimum_cohort", 4))
     assert error.value.clause == "selection.select"
+
+
+@pytest.mark.parametrize("name", ["ciphertexts", "sums"])
+def test_a_feature_key_that_checks_nothing_is_refused(name: str) -> None:
+    """Publishing a key without what it opens gives something away for nothing."""
+    with pytest.raises(AgreementError, match="nothing that it would let anybody check") as error:
+        ag.from_dict(changed(f"publish.{name}", False))
+    assert error.value.clause == "publish.feature_key"
+
+
+def test_uploads_in_the_open_are_a_published_sum() -> None:
+    """Without encryption, whoever sees the uploads adds them up."""
+    tables = changed("protection", {"dp": True, "he": False, "masks": False})
+    tables["publish"] |= {"feature_key": False, "sums": False}
+    with pytest.raises(AgreementError, match="show their sum") as error:
+        ag.from_dict(tables)
+    assert error.value.clause == "publish.ciphertexts"
 
 
 def test_he_without_masks_is_refused() -> None:
@@ -203,6 +224,9 @@ def test_every_clause_is_under_the_signature() -> None:
         ("privacy.count_floor", 6.0),
         ("selection.threshold", -99.0),
         ("publish.scores", "none"),
+        ("publish.feature_key", False),
+        ("custody", "aggregator"),
+        ("simulation", True),
         ("limits.max_burned", 3),
         ("encoder.probes_sha256", "1" * 64),
         ("parties.teacher-1.classes", ["red", "green"]),

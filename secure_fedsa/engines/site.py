@@ -16,7 +16,13 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
-from secure_fedsa.errors import LedgerError, SecureFedsaError, StorageError, UsageError
+from secure_fedsa.errors import (
+    AgreementError,
+    LedgerError,
+    SecureFedsaError,
+    StorageError,
+    UsageError,
+)
 from secure_fedsa.messages import KEY_HOLDER, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.privacy.accountant import rho_of
@@ -88,7 +94,10 @@ class LocalSite:
         private: Private data, for teachers.
         build: Builds the student from the released sum and returns its hash, for the
             student.
-        noise: Source of noise; anything but the system's marks the run.
+        noise: Source of noise; None for the system's.
+
+    Raises:
+        AgreementError: If the noise is seeded and the agreement is not for a simulation.
     """
 
     def __init__(
@@ -112,6 +121,13 @@ class LocalSite:
         self.noise = noise or SystemNoise()
         self._build = build
         self._suite = suite_of(agreement)
+        if self.noise.seeded and not agreement.simulation:
+            raise AgreementError(
+                "simulation",
+                "is false, but the noise would come from a seed.",
+                why="Anybody who knows the seed can subtract the noise.",
+                do="Use the system's noise; only a test may agree to a simulation.",
+            )
         role = agreement.parties[me].role
         self.ledger = self._open_ledger() if role == TEACHER else None
         self.release_log = ReleaseLog(folder) if role == KEY_HOLDER else None
@@ -200,7 +216,7 @@ class LocalSite:
         if self.encoder is None or self.private is None:
             raise UsageError(f"{self.me} has no encoder or no data.")
         if self.encoder.sha256() != agreement.encoder.sha256:
-            raise UsageError(f"{self.me} holds another encoder than the agreement's.")
+            raise AgreementError("encoder.sha256", f"{self.me} holds another encoder.")
         self.encoder.schema.check(self.private.records)
         if np.shape(self.private.labels) != (len(self.private.records),):
             raise UsageError(f"{self.me} has not one label for each record.")

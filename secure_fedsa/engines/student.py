@@ -26,6 +26,7 @@ NETWORK_FILE = "network.safetensors"
 ARCHITECTURE_FILE = "architecture.json"
 HEAD_FILE = "head.safetensors"
 ENCODER_FILE = "encoder.safetensors"
+STUDENT_DOMAIN = "secure-fedsa/v1/student"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,7 +90,7 @@ class StudentWorkshop:
     def build(self, released: ReleasedSum, agreement: Agreement) -> str:
         """Build and store the student; return its hash.
 
-        The hash covers the network's weights and architecture.
+        The hash covers the network's weights and architecture, and the classifier.
 
         Raises:
             ProtocolError: If the sum is out of the agreed range.
@@ -112,19 +113,19 @@ class StudentWorkshop:
             self.task.labels,
             seed=self.seed,
         )
-        weights = network.to_bytes()
+        weights, head = network.to_bytes(), model.to_bytes()
         architecture = canonical.encode(network.architecture.describe())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / NETWORK_FILE).write_bytes(weights)
             (self.folder / ARCHITECTURE_FILE).write_bytes(architecture)
-            (self.folder / HEAD_FILE).write_bytes(model.to_bytes())
+            (self.folder / HEAD_FILE).write_bytes(head)
             (self.folder / ENCODER_FILE).write_bytes(self.encoder.to_bytes())
         except OSError as error:
             raise StorageError(
                 f"Cannot store the student in {self.folder}.", why=f"{error.strerror}."
             ) from error
-        return student_hash(weights, architecture)
+        return student_hash(weights, architecture, head)
 
     def load(self) -> tuple[AmalgamatedModel, Student]:
         """Return the stored classifier and network."""
@@ -134,9 +135,13 @@ class StudentWorkshop:
         return model, Student.from_bytes(architecture, weights)
 
 
-def student_hash(weights: bytes, architecture: bytes) -> str:
-    """Return the hash that the student signs: of its weights and its architecture."""
+def student_hash(weights: bytes, architecture: bytes, head: bytes) -> str:
+    """Return the hash that the student signs: of its network and of its classifier."""
     return canonical.digest(
-        "secure-fedsa/v1/student",
-        {"network": canonical.sha256(weights), "architecture": canonical.sha256(architecture)},
+        STUDENT_DOMAIN,
+        {
+            "network": canonical.sha256(weights),
+            "architecture": canonical.sha256(architecture),
+            "head": canonical.sha256(head),
+        },
     )

@@ -1,7 +1,8 @@
 """The aggregator: opens blinded scores, adds masked ciphertexts, keeps the transcript.
 
 It holds the student's query key, so it can open replies; each reply carries a blind that
-only the key holder can take off. It never holds the feature key.
+only the key holder can take off. It holds the feature key only where the agreement gives it
+custody, and then opens nothing but the sum that the key holder permits.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.errors import SecureFedsaError
 from secure_fedsa.messages import (
     KEY_HOLDER,
     BlindedScores,
     Body,
     LedgerSegment,
+    Permit,
     QuerySecret,
     Release,
     Reply,
@@ -25,9 +28,11 @@ from secure_fedsa.messages import (
 )
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import Deadline, Effect, Event, Received, Send
+from secure_fedsa.roles.refusals import must_be, once_only
+from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.rosters import check_roster, check_upload, roster_hash_of
-from secure_fedsa.roles.session import Session, must_be, once_only
-from secure_fedsa.signals import Encrypted
+from secure_fedsa.roles.session import Session
+from secure_fedsa.signals import Aggregate, Encrypted
 from secure_fedsa.wire import canonical
 
 
@@ -45,7 +50,10 @@ class Aggregator:
         signatures: Members that signed it.
         uploads: Masked signals by member.
         upload_hashes: Names of the messages that brought them.
+        signal_ids: Signals that they bring, by member.
+        aggregate: The sum.
         sum_hash: SHA-256 of the sum's ciphertext.
+        permit: The key holder's leave to open it, if this party is the custodian.
         released: Whether the sum was opened.
         student_sha256: Hash of the student; ends the run.
     """
@@ -59,7 +67,10 @@ class Aggregator:
     signatures: frozenset[str] = frozenset()
     uploads: dict[str, Encrypted] = field(default_factory=dict)
     upload_hashes: dict[str, str] = field(default_factory=dict)
+    signal_ids: dict[str, str] = field(default_factory=dict)
+    aggregate: Aggregate | None = None
     sum_hash: str = ""
+    permit: Permit | None = None
     released: bool = False
     student_sha256: str = ""
 
@@ -79,7 +90,9 @@ def expected(state: Aggregator) -> frozenset[str]:
     if state.session.all_ready:
         kinds |= {"reply", "ledger", "roster"}
     if state.roster is not None:
-        kinds |= {"roster-signature", "upload", "release"}
+        kinds |= {"roster-signature", "upload"}
+    if state.aggregate is not None:
+        kinds |= {"permit", "release"}
     if state.released:
         kinds.add("result")
     return frozenset(kinds)
@@ -137,12 +150,13 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
                 signatures=frozenset(),
                 uploads={},
                 upload_hashes={},
+                signal_ids={},
             )
         case RosterSignature(roster_hash=roster_hash):
             if roster_hash != state.roster_hash:
                 return state
             return replace(state, signatures=state.signatures | {sender})
-        case Upload():
+        case Upload(signal_id=signal_id):
             assert state.roster is not None
             once_only(state.uploads, sender, "upload")
             encrypted = check_upload(body, sender, state.roster, state.roster_hash, state.session)
@@ -150,11 +164,15 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
                 state,
                 uploads={**state.uploads, sender: encrypted},
                 upload_hashes={**state.upload_hashes, sender: event.hash},
+                signal_ids={**state.signal_ids, sender: signal_id},
             )
+        case Permit():
+            must_be(state.permit is None, sender, "permitted a second sum.")
+            mine = Permit(state.roster_hash, state.sum_hash, state.signal_ids)
+            must_be(body == mine, sender, "permitted another sum.")
+            return replace(state, permit=body)
         case Release(sum_hash=sum_hash):
-            must_be(
-                bool(state.sum_hash) and sum_hash == state.sum_hash, sender, "opened another sum."
-            )
+            must_be(sum_hash == state.sum_hash, sender, "opened another sum.")
             return replace(state, released=True)
         case Result(student_sha256=sha256):
             return replace(state, student_sha256=sha256)
@@ -173,7 +191,7 @@ def _progress(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect
     session, more = opening.make_ready(session, complete=bool(state.primes))
     effects += more
     state = replace(state, session=session)
-    for part in (_scores, _sum):
+    for part in (_scores, _sum, _open):
         state, more = part(state, late=late)
         effects += more
     if state.student_sha256:
@@ -207,4 +225,22 @@ def _sum(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
     aggregate = suite_of(session.agreement).add(state.uploads)
     body = Sum(state.roster_hash, state.upload_hashes, aggregate.values, aggregate.ciphertext)
     sum_hash = canonical.sha256(aggregate.ciphertext)
-    return replace(state, session=session.mark("sum"), sum_hash=sum_hash), [Send(body)]
+    session = session.mark("sum")
+    return replace(state, session=session, aggregate=aggregate, sum_hash=sum_hash), [Send(body)]
+
+
+def _open(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
+    """Open the permitted sum, if the feature key is here."""
+    del late
+    session = state.session
+    if state.permit is None or session.done("release"):
+        return state, []
+    assert state.aggregate is not None
+    session = session.mark("release")
+    try:
+        effects = open_sum(session, state.permit, state.aggregate)
+    except SecureFedsaError as error:
+        session = replace(session, problem=str(error), unfit=True)
+        session, effects = opening.end(session)
+        return replace(state, session=session), effects
+    return replace(state, session=session, released=True), effects

@@ -1,7 +1,8 @@
-"""The key holder: unblinds scores, selects, signs the roster, opens one sum.
+"""The key holder: unblinds scores, selects, signs the roster, opens or permits one sum.
 
-It holds the feature key and never sees one teacher's signal: uploads are masked, and its
-release takes a complete roster's sum. It is also the one party that decides who counts as
+It never sees one teacher's signal: uploads are masked, and what it opens is a complete
+roster's sum. With custody "aggregator" it has no feature key; it checks and logs the sum all
+the same, and permits the aggregator to open it. It is also the one party that decides who counts as
 silent.
 """
 
@@ -14,24 +15,21 @@ from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError
 from secure_fedsa.messages import (
     STUDENT,
     Abort,
-    FeatureKey,
-    Release,
+    Permit,
     Roster,
 )
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import (
     Deadline,
-    DrawEntropy,
     Effect,
     Event,
-    FeatureKeyDraw,
     LogRelease,
     Persist,
     Send,
-    Started,
 )
 from secure_fedsa.roles.key_holder_facts import KeyHolder, absorb
 from secure_fedsa.roles.noisy_release import score_unit
+from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.release_gate import conflict_of, gate
 from secure_fedsa.roles.rosters import Opened, roster_hash_of
 from secure_fedsa.roles.session import Session
@@ -60,7 +58,7 @@ def expected(state: KeyHolder) -> frozenset[str]:
         if set(state.uploads) == set(state.roster.members):
             kinds.add("sum")  # it may overtake an upload
     if state.logged:
-        kinds.add("result")
+        kinds |= {"release", "result"}
     return frozenset(kinds)
 
 
@@ -71,8 +69,6 @@ def step(state: KeyHolder, event: Event) -> tuple[KeyHolder, list[Effect]]:
         ProtocolError: If a message is not allowed here; the state is unchanged.
     """
     session, effects = opening.start(state.session, event)
-    if isinstance(event, Started):
-        effects.append(DrawEntropy("feature-key", FeatureKeyDraw()))
     state = absorb(replace(state, session=opening.absorb(session, event)), event)
     state, more = _progress(state, late=isinstance(event, Deadline))
     return state, effects + more
@@ -87,9 +83,6 @@ def _progress(state: KeyHolder, *, late: bool) -> tuple[KeyHolder, list[Effect]]
         session, effects = opening.end(replace(session, unfit=True))
         return replace(state, session=session), effects
     session, effects = opening.progress(session)
-    if session.run_id and session.feature_key and not session.done("feature-key"):
-        effects.append(Send(FeatureKey(session.feature_key)))
-        session = session.mark("feature-key")
     # Its word is the last: no teacher can be charged while the key holder awaits anybody.
     others = set(session.agreement.parties) - {session.me}
     session, more = opening.make_ready(session, complete=others <= set(session.ready))
@@ -169,7 +162,7 @@ def _published(state: KeyHolder) -> dict[str, float]:
 
 
 def _release(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
-    """Log durably, then decrypt: two effects with an acknowledgement between them."""
+    """Log durably, then open or permit: two effects with an acknowledgement between them."""
     session = state.session
     if state.aggregate is None or state.roster is None:
         return state, []
@@ -189,19 +182,14 @@ def _release(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
         return replace(state, session=session.mark("log-release")), [Persist(record)]
     if not state.logged or session.done("release"):
         return state, []
-    try:
-        released = suite_of(session.agreement).decrypt(state.secret_key, state.aggregate)
-    except SecureFedsaError as error:
-        return _abort(state, "release", str(error), ())
-    published = state.secret_key if session.agreement.publish.feature_key else b""
-    body = Release(
-        state.roster_hash,
-        sum_hash,
-        state.signal_ids,
-        released.values.astype("<i8").tobytes(),
-        published,
-    )
-    return replace(state, session=session.mark("release")), [Send(body)]
+    permit = Permit(state.roster_hash, sum_hash, state.signal_ids)
+    effects: list[Effect] = [Send(permit)]
+    if session.is_custodian:
+        try:
+            effects = open_sum(session, permit, state.aggregate)
+        except SecureFedsaError as error:
+            return _abort(state, "release", str(error), ())
+    return replace(state, session=session.mark("release")), effects
 
 
 def _silence(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
@@ -220,6 +208,9 @@ def _silence(state: KeyHolder) -> tuple[KeyHolder, list[Effect]]:
         # Nobody uploads before holding every signature, so a smaller roster is safe.
         return _sign_roster(state, tuple(sorted(state.signatures)))
     if state.logged:
+        if not (session.is_custodian or state.released):
+            custodian = (session.agreement.custodian,)
+            return _abort(state, "release", "No release of the permitted sum came.", custodian)
         student = session.agreement.only(STUDENT)
         return _abort(state, "result", "The sum was opened, but the student is silent.", (student,))
     missing = tuple(sorted(members - set(state.uploads)))

@@ -12,6 +12,7 @@ from secure_fedsa.messages import (
     Blind,
     BlindedScores,
     LedgerSegment,
+    Release,
     Result,
     Roster,
     RosterSignature,
@@ -20,16 +21,17 @@ from secure_fedsa.messages import (
 )
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import (
-    Drawn,
     Event,
     LogRelease,
     Persisted,
     Received,
 )
 from secure_fedsa.roles.noisy_release import check_segment
+from secure_fedsa.roles.refusals import must_be, once_only, told_by
 from secure_fedsa.roles.rosters import Opened, check_upload
-from secure_fedsa.roles.session import Session, must_be, once_only
+from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Aggregate, Encrypted
+from secure_fedsa.wire import canonical
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,7 +41,6 @@ class KeyHolder:
     Attributes:
         session: The opening phases.
         opened_before: Sums that this key holder opened, from its release log.
-        secret_key: The feature key's secret part.
         segments: Ledger segments by teacher.
         charges: Hash of the ledger's charge by teacher: the only signal id it may upload.
         data_sets: Data set ids by teacher.
@@ -54,12 +55,12 @@ class KeyHolder:
         signal_ids: By member.
         aggregate: The recomputed sum, once it equals the aggregator's.
         logged: Whether the release is durable in the log.
+        released: Whether the aggregator, if it is the custodian, told of its release.
         finished: Whether the student's result came.
     """
 
     session: Session
     opened_before: tuple[Opened, ...] = ()
-    secret_key: bytes = b""
     segments: dict[str, LedgerSegment] = field(default_factory=dict)
     charges: dict[str, str] = field(default_factory=dict)
     data_sets: dict[str, str] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class KeyHolder:
     signal_ids: dict[str, str] = field(default_factory=dict)
     aggregate: Aggregate | None = None
     logged: bool = False
+    released: bool = False
     finished: bool = False
 
 
@@ -84,9 +86,6 @@ def absorb(state: KeyHolder, event: Event) -> KeyHolder:
         ProtocolError: If a message is not allowed here.
     """
     match event:
-        case Drawn(tag="feature-key", value=(secret, public)):
-            session = replace(state.session, feature_key=public)
-            return replace(state, secret_key=secret, session=session)
         case Persisted(record=LogRelease()):
             return replace(state, logged=True)
         case Received():
@@ -135,6 +134,11 @@ def _absorb_message(state: KeyHolder, event: Received) -> KeyHolder:
             return _take_upload(state, event, upload)
         case Sum() as total:
             return _take_sum(state, sender, total)
+        case Release(roster_hash=roster_hash, sum_hash=sum_hash):
+            assert state.aggregate is not None
+            permitted = (state.roster_hash, canonical.sha256(state.aggregate.ciphertext))
+            must_be((roster_hash, sum_hash) == permitted, sender, "opened another sum.")
+            return replace(state, released=True)
         case Result():
             return replace(state, finished=True)
         case Abort() as abort:
@@ -148,7 +152,7 @@ def _take_abort(state: KeyHolder, sender: str, abort: Abort) -> KeyHolder:
     session = state.session
     if session.agreement.parties[sender].role not in (AGGREGATOR, STUDENT) or session.problem:
         return state
-    return replace(state, session=replace(session, problem=opening.told_by(sender, abort)))
+    return replace(state, session=replace(session, problem=told_by(sender, abort)))
 
 
 def _same_query(session: Session, sender: str, query_hash: str) -> None:

@@ -151,5 +151,7 @@ def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Char
         or not charge.committed
         or segment.head != segment.entries[-1]["hash"]
     ):
-        raise ProtocolError(sender, "sent a ledger segment without the agreed charge of this run.")
+        raise ProtocolError(
+            sender, "sent a ledger segment without the agreed charge of this run.", clause="privacy"
+        )
     return charge

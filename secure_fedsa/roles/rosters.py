@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement
@@ -9,7 +10,8 @@ from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.messages import KEY_HOLDER, Roster, Upload
 from secure_fedsa.privacy.rosters import roster_conflict
-from secure_fedsa.roles.session import ROSTER_DOMAIN, Session, must_be, teachers_of
+from secure_fedsa.roles.refusals import must_be
+from secure_fedsa.roles.session import ROSTER_DOMAIN, Session, teachers_of
 from secure_fedsa.signals import Encrypted
 from secure_fedsa.wire import bodies, canonical
 
@@ -34,8 +36,16 @@ def check_roster(roster: Roster, session: Session, sender: str) -> None:
         agreement.selection.smallest_sum <= len(members) <= agreement.selection.select,
         sender,
         f"signed a roster of {len(members)} members.",
-        why=f"The agreement allows {agreement.selection.smallest_sum} to "
-        f"{agreement.selection.select} (minimum cohort, max_colluding + 2, select).",
+        why=f"{agreement.selection.smallest_sum} to {agreement.selection.select} are allowed "
+        "(minimum_cohort, max_colluding + 2, select).",
+        clause="selection",
+    )
+    must_be(
+        _scores_allowed(roster, agreement),
+        sender,
+        "signed a roster that shows scores in another way than agreed.",
+        why=f"{agreement.publish.scores!r} is agreed.",
+        clause="publish.scores",
     )
     assert session.query_key is not None
     must_be(
@@ -43,6 +53,19 @@ def check_roster(roster: Roster, session: Session, sender: str) -> None:
         sender,
         "signed a roster over other keys or another query.",
     )
+
+
+def _scores_allowed(roster: Roster, agreement: Agreement) -> bool:
+    if not set(roster.scores) <= set(roster.ledger_heads) & teachers_of(agreement):
+        return False
+    match agreement.publish.scores:
+        case "none":
+            return not roster.scores
+        case "order":
+            ranks = [float(place) for place in range(1, len(roster.scores) + 1)]
+            return sorted(roster.scores.values()) == ranks
+        case "values":
+            return all(math.isfinite(score) for score in roster.scores.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +118,13 @@ def check_upload(
         upload.values == session.agreement.feature_values,
         sender,
         f"uploaded {upload.values} values, agreed were {session.agreement.feature_values}.",
+        clause="encoder.dimension",
     )
     encrypted = Encrypted(upload.ciphertext, upload.values)
     try:
         suite_of(session.agreement).check_upload(encrypted, sender)
     except SecureFedsaError as error:
-        raise ProtocolError(sender, "uploaded a malformed ciphertext.", why=str(error)) from error
+        raise ProtocolError(
+            sender, "uploaded a malformed ciphertext.", why=str(error), clause="encryption"
+        ) from error
     return encrypted

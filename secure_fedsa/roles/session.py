@@ -9,7 +9,6 @@ so no party alone can bring back an earlier run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
@@ -25,6 +24,7 @@ from secure_fedsa.messages import (
     QueryKey,
     Ready,
 )
+from secure_fedsa.roles.custody import check_custody
 from secure_fedsa.roles.effects import (
     Checked,
     DrawEntropy,
@@ -33,6 +33,7 @@ from secure_fedsa.roles.effects import (
     Erase,
     Event,
     Failed,
+    FeatureKeyDraw,
     Finish,
     Preflight,
     RandomBytes,
@@ -41,11 +42,11 @@ from secure_fedsa.roles.effects import (
     Send,
     Started,
 )
+from secure_fedsa.roles.refusals import once_only, told_by
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import check_sealing_public
 
 NONCE_BYTES = 32
-SHOWN_CHARACTERS = 500
 RUN_DOMAIN = "secure-fedsa/v1/run"
 KEYS_DOMAIN = "secure-fedsa/v1/keys"
 ROSTER_DOMAIN = "secure-fedsa/v1/roster"
@@ -64,6 +65,7 @@ class Session:
         sealing_private: This party's per-run private key.
         sealing_keys: Per-run public keys by party.
         feature_key: The public feature key.
+        feature_secret: Its secret part, at the custodian.
         query_key: The student's query key message.
         ready: By party.
         problem: Why the run cannot go on; empty if nothing is wrong.
@@ -80,6 +82,7 @@ class Session:
     sealing_private: bytes = b""
     sealing_keys: dict[str, bytes] = field(default_factory=dict)
     feature_key: bytes = b""
+    feature_secret: bytes = b""
     query_key: QueryKey | None = None
     ready: dict[str, Ready] = field(default_factory=dict)
     checked: bool = False
@@ -92,6 +95,11 @@ class Session:
     def role(self) -> str:
         """This party's role."""
         return self.agreement.parties[self.me].role
+
+    @property
+    def is_custodian(self) -> bool:
+        """Whether this party holds the feature key."""
+        return self.me == self.agreement.custodian
 
     @property
     def keys_complete(self) -> bool:
@@ -169,11 +177,14 @@ def absorb(session: Session, event: Event) -> Session:
         case Drawn(tag="sealing-key", value=(private, public)):
             keys = {**session.sealing_keys, session.me: public}
             return replace(session, sealing_private=private, sealing_keys=keys)
+        case Drawn(tag="feature-key", value=(secret, public)):
+            return replace(session, feature_secret=secret, feature_key=public)
         case Checked(problem=problem):
             return replace(session, checked=True, problem=problem, unfit=bool(problem))
         case Failed(problem=problem):
             return replace(session, problem=problem, unfit=True)
         case Received(header=header, body=body):
+            check_custody(session.agreement, header.sender, body)
             return _absorb_message(session, header.sender, body)
         case _:
             return session
@@ -215,28 +226,6 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
             return session
 
 
-def shown(text: str) -> str:
-    """Return another party's words as one short printable line, for logs and screens.
-
-    >>> shown("a" + chr(27) + "[31mb")
-    'a?[31mb'
-    """
-    short = text[:SHOWN_CHARACTERS]
-    return "".join(letter if letter.isprintable() else "?" for letter in short)
-
-
-def told_by(sender: str, abort: Abort) -> str:
-    """Return in words who stopped the run and why."""
-    awaited = f" Awaited: {shown(', '.join(abort.missing))}." if abort.missing else ""
-    return f"{sender} stopped the run ({shown(abort.phase)}): {shown(abort.reason)}{awaited}"
-
-
-def once_only(seen: dict[str, Any], sender: str, kind: str) -> None:
-    """Refuse a second message of a kind that each party sends once."""
-    if sender in seen:
-        raise ProtocolError(sender, f"sent {kind} twice.")
-
-
 def _same_view(session: Session, sender: str, ready: Ready) -> None:
     assert session.query_key is not None
     if ready.keys_hash != session.keys_hash or ready.query_hash != session.query_key.query_hash:
@@ -259,10 +248,13 @@ def start(session: Session, event: Event) -> tuple[Session, list[Effect]]:
     """Return the first draws, on :class:`Started` only."""
     if not isinstance(event, Started):
         return session, []
-    return session, [
+    effects: list[Effect] = [
         DrawEntropy("nonce", RandomBytes(NONCE_BYTES)),
         DrawEntropy("sealing-key", SealingKeyDraw()),
     ]
+    if session.is_custodian:
+        effects.append(DrawEntropy("feature-key", FeatureKeyDraw()))
+    return session, effects
 
 
 def progress(session: Session) -> tuple[Session, list[Effect]]:
@@ -275,6 +267,10 @@ def progress(session: Session) -> tuple[Session, list[Effect]]:
     if session.run_id and me in session.sealing_keys and not session.done("keys"):
         effects.append(Send(Keys(session.sealing_keys[me])))
         session = session.mark("keys")
+    own_key = session.is_custodian and session.feature_key
+    if session.run_id and own_key and not session.done("feature-key"):
+        effects.append(Send(FeatureKey(session.feature_key)))
+        session = session.mark("feature-key")
     return session, effects
 
 
@@ -313,7 +309,7 @@ def silent(session: Session) -> tuple[str, tuple[str, ...]]:
     if not session.keys_complete:
         missing = everybody - set(session.sealing_keys)
         if not session.feature_key:
-            missing.add(session.agreement.only(KEY_HOLDER))
+            missing.add(session.agreement.custodian)
         if session.query_key is None:
             missing.add(session.agreement.only(STUDENT))
         return "keys", tuple(sorted(missing))
@@ -324,9 +320,3 @@ def silent(session: Session) -> tuple[str, tuple[str, ...]]:
 def teachers_of(agreement: Agreement) -> frozenset[str]:
     """Return the names of all teachers."""
     return frozenset(agreement.teachers)
-
-
-def must_be(condition: object, sender: str, what: str, *, why: str = "") -> None:
-    """Raise a :class:`ProtocolError` about ``sender`` unless ``condition`` holds."""
-    if not condition:
-        raise ProtocolError(sender, what, why=why)

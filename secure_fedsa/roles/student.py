@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.messages import AGGREGATOR, Query, QueryKey, QuerySecret, Release, Result, Roster
+from secure_fedsa.messages import (
+    AGGREGATOR,
+    Query,
+    QueryKey,
+    QuerySecret,
+    Release,
+    Result,
+    Roster,
+    SealedSum,
+)
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import (
     BuildStudent,
@@ -20,8 +29,9 @@ from secure_fedsa.roles.effects import (
     Started,
     StudentBuilt,
 )
+from secure_fedsa.roles.refusals import must_be
 from secure_fedsa.roles.rosters import check_roster, roster_hash_of
-from secure_fedsa.roles.session import Session, must_be
+from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import ReleasedSum, from_int64_bytes
 
 
@@ -36,7 +46,9 @@ class Student:
         query: The encrypted saliency.
         roster: The roster in force.
         roster_hash: Its hash.
-        released: The opened sum.
+        values: The opened sum's bytes.
+        opened: Whether the custodian told of the release.
+        released: The opened sum, once both are known.
         student_sha256: Hash of the student built from it.
     """
 
@@ -46,6 +58,8 @@ class Student:
     query: tuple[bytes, ...] = ()
     roster: Roster | None = None
     roster_hash: str = ""
+    values: bytes = b""
+    opened: bool = False
     released: ReleasedSum | None = None
     student_sha256: str = ""
 
@@ -63,7 +77,7 @@ def expected(state: Student) -> frozenset[str]:
     if state.session.all_ready:
         kinds.add("roster")
     if state.roster is not None:
-        kinds.add("release")
+        kinds |= {"sealed-sum", "release"}
     return frozenset(kinds)
 
 
@@ -93,28 +107,50 @@ def _absorb(state: Student, event: Event) -> Student:
             check_roster(roster, state.session, header.sender)
             roster_hash = roster_hash_of(roster, state.session.run_id)
             return replace(state, roster=roster, roster_hash=roster_hash)
+        case Received(header=header, body=SealedSum() as sealed):
+            must_be(not state.values, header.sender, "sent a second sum.")
+            _same_roster(state, header.sender, sealed.roster_hash)
+            _check_values(state, header.sender, sealed.values)
+            return _complete(replace(state, values=sealed.values))
         case Received(header=header, body=Release() as release):
-            return _take_release(state, header.sender, release)
+            must_be(not state.opened, header.sender, "sent a second release.")
+            _same_roster(state, header.sender, release.roster_hash)
+            if not release.values:
+                return _complete(replace(state, opened=True))
+            _check_values(state, header.sender, release.values)
+            return _complete(replace(state, opened=True, values=release.values))
         case _:
             return state
 
 
-def _take_release(state: Student, sender: str, release: Release) -> Student:
+def _same_roster(state: Student, sender: str, roster_hash: str) -> None:
+    must_be(roster_hash == state.roster_hash, sender, "opened another roster.")
+
+
+def _check_values(state: Student, sender: str, data: bytes) -> None:
+    """Refuse a sum of another length, or beyond what honest members can add up to."""
     assert state.roster is not None
-    must_be(state.released is None, sender, "sent a second release.")
-    must_be(release.roster_hash == state.roster_hash, sender, "opened another roster.")
     agreement = state.session.agreement
     must_be(
-        len(release.values) == 8 * agreement.feature_values,
+        len(data) == 8 * agreement.feature_values,
         sender,
         "released a sum of the wrong length.",
+        clause="encoder.dimension",
     )
-    values = from_int64_bytes(release.values)
+    values = from_int64_bytes(data)
     limit = len(state.roster.members) * agreement.features.bound
     # Not abs: it leaves the least int64 negative.
     within = -limit <= int(values.min()) and int(values.max()) <= limit
-    must_be(within, sender, "released values beyond the agreed range.")
-    return replace(state, released=ReleasedSum(values, state.roster.members))
+    must_be(within, sender, "released values beyond the agreed range.", clause="features.bound")
+
+
+def _complete(state: Student) -> Student:
+    assert state.roster is not None
+    if not (state.opened and state.values):
+        return state
+    return replace(
+        state, released=ReleasedSum(from_int64_bytes(state.values), state.roster.members)
+    )
 
 
 def _progress(state: Student) -> tuple[Student, list[Effect]]:

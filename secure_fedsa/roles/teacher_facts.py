@@ -32,8 +32,9 @@ from secure_fedsa.roles.effects import (
     SummaryRead,
 )
 from secure_fedsa.roles.noisy_release import check_segment, derive_signal
+from secure_fedsa.roles.refusals import must_be, once_only
 from secure_fedsa.roles.rosters import Opened, check_roster, opened_conflict, roster_hash_of
-from secure_fedsa.roles.session import Session, must_be, once_only
+from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Encrypted, NoisySummary, Signal
 
 SHARE_BYTES = 32
@@ -205,7 +206,12 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
     try:
         suite_of(session.agreement).check_query(claim(session, ciphertexts))
     except SecureFedsaError as error:
-        raise ProtocolError(sender, "sent a malformed query.", why=str(error)) from error
+        raise ProtocolError(
+            sender,
+            "sent a malformed query.",
+            why=str(error),
+            clause="encryption.query_modulus_bits and saliency",
+        ) from error
     return replace(state, query=ciphertexts)
 
 

@@ -17,6 +17,7 @@ from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.engines.run_folder import transcript
 from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.entropy import SeededNoise
+from secure_fedsa.errors import AgreementError
 from secure_fedsa.journal import Journal
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import derive_signal
@@ -60,7 +61,7 @@ class Secrets:
             self.found |= {f"prime {n}": p for n, p in enumerate(state.primes)}
             self.found["query"] = np.array(state.saliency, "<i8").tobytes()
         elif me == "key-holder":
-            self.found["feature secret"] = state.secret_key
+            self.found["feature secret"] = state.session.feature_secret
         else:
             folder = self.world.folder / me
             self.aggregator_disk = [p.read_bytes() for p in folder.rglob("*") if p.is_file()]
@@ -152,7 +153,7 @@ def _open_single(secrets: Secrets, teacher: str) -> np.ndarray[Any, Any]:
     agreement = secrets.run.agreement
     parameters = bfv_parameters(agreement)
     state = secrets.states["key-holder"]
-    context = secret_context(parameters, state.secret_key)
+    context = secret_context(parameters, state.session.feature_secret)
     upload = state.uploads[teacher]
     vectors = _load(context, parameters, upload.ciphertext, upload.values, teacher)
     return np.concatenate([_opener(context, parameters, 2)(vector) for vector in vectors])
@@ -195,15 +196,16 @@ def test_the_sum_of_the_uploads_is_all_that_opens(secrets: Secrets) -> None:
     suite = suite_of(secrets.run.agreement)
     summaries = [secrets.states[t].summary for t in secrets.run.agreement.teachers]
     total = sum(derive_signal(s, secrets.run.agreement).features for s in summaries)
-    opened = suite.decrypt(state.secret_key, suite.add(state.uploads))
+    opened = suite.decrypt(state.session.feature_secret, suite.add(state.uploads))
     assert np.array_equal(opened.values, total)
     some = {n: u for n, u in state.uploads.items() if n != "teacher-1"}
     part = suite.add(some)
     with pytest.raises(Exception, match="out of range"):
-        suite.decrypt(state.secret_key, part)
+        suite.decrypt(state.session.feature_secret, part)
     one = state.uploads["teacher-1"]
+    alone = Aggregate(one.ciphertext, one.values, ("teacher-1",))
     with pytest.raises(Exception, match="out of range"):
-        suite.decrypt(state.secret_key, Aggregate(one.ciphertext, one.values, ("teacher-1",)))
+        suite.decrypt(state.session.feature_secret, alone)
 
 
 VARIANTS: dict[str, PrivateData] = {
@@ -261,9 +263,12 @@ def test_sealed_and_encrypted_messages_have_one_length(secrets: Secrets, wide: S
 
 
 def test_seeded_noise_says_so(tmp_path: Path) -> None:
-    """Noise that somebody can repeat is no noise: such a run must be marked."""
+    """Noise that somebody can repeat is no noise: such a run must be agreed and marked."""
     world = make_world(tmp_path, protection=PLAIN)
     world.noise = SeededNoise(5)
+    with pytest.raises(AgreementError, match="simulation"):
+        world.local_run()
+    world.changes["simulation"] = True
     run = world.local_run()
     marks = []
     for name in run.agreement.teachers:
