@@ -113,9 +113,12 @@ class Books:
             if charge.agreement == agreement and not same:
                 raise LedgerError("The budget of an agreement changed between its runs.")
         spent = compose_rho(self.agreement_rhos(agreement))
-        require_within_budget(run_id, "this agreement", spent, asked, *agreement_budget)
+        # Named by the agreement's clauses, so that who is refused knows which one it was.
+        whose = "this agreement (privacy.agreement_budget)"
+        require_within_budget(run_id, whose, spent, asked, *agreement_budget)
         total = compose_rho(self.all_rhos())
-        require_within_budget(run_id, "this data set", total, asked, dataset_budget, self.delta)
+        whose = "this data set (privacy.data_set_budget)"
+        require_within_budget(run_id, whose, total, asked, dataset_budget, self.delta)
 
 
 @dataclass(frozen=True, slots=True)

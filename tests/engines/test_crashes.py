@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +35,23 @@ def run_with_crashes(world: World) -> tuple[Outcome, int]:
             crashes += 1
 
 
+CUSTODIES: dict[str, dict[str, Any]] = {
+    "key holder opens and publishes": {},
+    "aggregator opens and seals": {
+        "custody": "aggregator",
+        "protection": {"he": False, "masks": False},
+        "publish": {"ciphertexts": False, "sums": False, "feature_key": False},
+    },
+}
+
+
 @pytest.mark.slow
-def test_a_crash_between_any_two_effects_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", CUSTODIES.values(), ids=CUSTODIES)
+def test_a_crash_between_any_two_effects_loses_and_doubles_nothing(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
     """A crash must never charge twice, release twice, or let two noises out."""
-    world = make_world(tmp_path, teachers=3)
+    world = make_world(tmp_path, teachers=3, **changes)
     outcome, crashes = run_with_crashes(world)
     assert outcome.problem == ""
     assert outcome.refused == ()
