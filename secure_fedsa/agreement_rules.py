@@ -116,8 +116,12 @@ def _check_signals(agreement: Agreement) -> None:
     ):
         if not _HASH.fullmatch(digest):
             raise AgreementError(clause, "must be 64 hexadecimal digits.")
-    if not 2048 <= agreement.encryption.query_modulus_bits <= 8192:
-        raise AgreementError("encryption.query_modulus_bits", "must be from 2048 to 8192.")
+    bits = agreement.encryption.query_modulus_bits
+    if not 2048 <= bits <= 8192 or bits % 16:
+        # Two primes of whole bytes.
+        raise AgreementError(
+            "encryption.query_modulus_bits", "must be a multiple of 16 from 2048 to 8192."
+        )
 
 
 def _check_selection(agreement: Agreement) -> None:

@@ -89,6 +89,7 @@ BAD: list[tuple[str, Any]] = [
     ("encryption.scheme", "ckks"),
     ("encryption.coeff_mod_bit_sizes", "54"),
     ("encryption.query_modulus_bits", 1024),
+    ("encryption.query_modulus_bits", 2050),
     ("selection.select", 4),
     ("selection.select", 2),
     ("selection.threshold", float("nan")),

@@ -106,6 +106,10 @@ class BfvParameters:
                 "The plain modulus does not batch.",
                 do=f"Use a prime that is 1 modulo {2 * self.poly_modulus_degree}.",
             )
+        if self.plain_modulus in self.coefficient_primes():
+            raise UsageError(
+                "The plain modulus is a prime of the coefficient modulus.", do="Use another prime."
+            )
 
     def to_dict(self) -> dict[str, object]:
         """Return the parameters as plain JSON values."""
@@ -164,14 +168,25 @@ class BfvParameters:
         """Return SEAL's primes: the largest of each size that are 1 modulo 2 N.
 
         Of several primes of one size, the smallest comes first, as in ``CoeffModulus::Create``.
+
+        Raises:
+            UsageError: There are not as many primes of a size as are asked for.
         """
         step = 2 * self.poly_modulus_degree
         descending: dict[int, list[int]] = {}
         for bits in self.coeff_mod_bit_sizes:
             found = descending.setdefault(bits, [])
             candidate = found[-1] - step if found else ((1 << bits) - 1) // step * step + 1
-            while candidate.bit_length() > bits or not is_prime(candidate):
+            while candidate.bit_length() > bits or (
+                candidate.bit_length() == bits and not is_prime(candidate)
+            ):
                 candidate -= step
+            if candidate.bit_length() < bits:
+                raise UsageError(
+                    f"There are only {len(found)} primes of {bits} bits for the coefficient modulus.",
+                    why=f"They must be 1 modulo {step}.",
+                    do="Use other sizes.",
+                )
             found.append(candidate)
         return tuple(descending[bits].pop() for bits in self.coeff_mod_bit_sizes)
 

@@ -36,6 +36,9 @@ from secure_fedsa.signals import Masked
         {"plain_modulus": 17179754497.0},
         {"coeff_mod_bit_sizes": (54.0, 55)},
         {"poly_modulus_degree": True},
+        {"plain_modulus": 18014398509309953},  # the first prime of 54 bits is the ciphertexts'
+        # There are not that many primes of 20 bits that are 1 modulo 32768.
+        {"poly_modulus_degree": 16384, "coeff_mod_bit_sizes": (20,) * 21},
     ],
 )
 def test_insecure_or_unbatchable_parameters_are_refused(changes: dict[str, Any]) -> None:
