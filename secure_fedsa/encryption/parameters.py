@@ -183,8 +183,8 @@ class BfvParameters:
                 candidate -= step
             if candidate.bit_length() < bits:
                 raise UsageError(
-                    f"There are only {len(found)} primes of {bits} bits for the coefficient modulus.",
-                    why=f"They must be 1 modulo {step}.",
+                    f"There are only {len(found)} primes of {bits} bits to choose from.",
+                    why=f"Primes of the coefficient modulus must be 1 modulo {step}.",
                     do="Use other sizes.",
                 )
             found.append(candidate)
