@@ -123,9 +123,15 @@ def check_entry(entry: Any, position: int) -> None:
     if not isinstance(entry, dict) or set(entry) != _FIELDS:
         bad_entry(position, "it does not have the fields of an entry")
     texts = [entry[name] for name in ("data_set", "kind", "run_id", "previous", "hash")]
-    if entry["version"] != VERSION or not all(isinstance(text, str) for text in texts):
-        bad_entry(position, "its version or a field's type is unknown")
-    if type(entry["position"]) is not int or not isinstance(entry["body"], dict):
+    sound = (
+        # By type: to Python true equals 1, and JSON knows both.
+        type(entry["version"]) is int
+        and entry["version"] == VERSION
+        and type(entry["position"]) is int
+        and isinstance(entry["body"], dict)
+        and all(isinstance(text, str) for text in texts)
+    )
+    if not sound:
         bad_entry(position, "its version or a field's type is unknown")
     try:
         digest = entry_hash(entry)
