@@ -15,6 +15,7 @@ body is HPKE (RFC 9180) with the canonical header without ``body_sha256`` as con
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ DOMAIN = "secure-fedsa/v1/envelope"
 VERSION = 1
 EVERYONE = "*"
 _MAXIMUM_HEADER_BYTES = 4096
+_HASH = re.compile(r"[0-9a-f]{64}")
 # The largest sealed body in base64 and a header around it; nothing longer is looked at.
 MAXIMUM_ENVELOPE_BYTES = 96 * 2**20
 
@@ -49,6 +51,17 @@ class Header:
         """Return the header as it stands on the wire."""
         return {**self.context(), "body_sha256": self.body_sha256}
 
+    def signed_bytes(self) -> bytes:
+        """Return what is signed: the canonical header.
+
+        Raises:
+            DataError: If it is longer than any honest header.
+        """
+        data = canonical.encode(self.to_json())
+        if len(data) > _MAXIMUM_HEADER_BYTES:
+            raise DataError(f"A header of {len(data)} bytes is too long.")
+        return data
+
     def context(self) -> Json:
         """Return the header without the body's hash: what a sealed body is bound to."""
         return {
@@ -67,7 +80,7 @@ class Header:
         """Return the header of a JSON value.
 
         Raises:
-            DataError: If fields are missing, extra or of the wrong type.
+            DataError: If fields are missing, extra, of the wrong type or form.
         """
         names = {"version", "sequence"}
         texts = {"run_id", "agreement", "sender", "recipient", "kind", "class", "body_sha256"}
@@ -79,6 +92,8 @@ class Header:
             raise DataError("An envelope's header has a field of the wrong type.")
         if value["class"] not in ("public", "sealed"):
             raise DataError("An envelope's class is neither public nor sealed.")
+        if not _HASH.fullmatch(value["body_sha256"]):
+            raise DataError("An envelope's body_sha256 is not 64 lower-case hexadecimal digits.")
         return cls(message_class=value["class"], **{k: v for k, v in value.items() if k != "class"})
 
 
@@ -219,9 +234,7 @@ def check_signed(envelope: Envelope, directory: Directory) -> bytes:
     sender = header.sender
     if sender not in directory.identities:
         raise ProtocolError(sender[:40], "is not a party of this agreement.")
-    signed = canonical.encode(header.to_json())
-    if len(signed) > _MAXIMUM_HEADER_BYTES:
-        raise ProtocolError(sender, "sent a header that is too long.")
+    signed = header.signed_bytes()
     keys.verify(directory.identities[sender], envelope.signature, DOMAIN, signed, party=sender)
     if header.version != VERSION or header.agreement != directory.agreement:
         raise SignatureError(sender, "the message belongs to another agreement or version.")

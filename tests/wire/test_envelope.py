@@ -176,10 +176,18 @@ def test_too_long_messages_are_refused() -> None:
     with pytest.raises(ProtocolError, match=r"sent a nonce of \d+ bytes"):
         read(make(Nonce(bytes(60_000)), run_id=RUN).to_bytes())
     made = make(PUBLIC)
-    with pytest.raises(ProtocolError, match="too long"):
+    with pytest.raises(DataError, match="too long"):
         read(_signed(replace(made, header=replace(made.header, run_id="r" * 5000))).to_bytes())
     with pytest.raises(DataError, match="too long"):
         parse(bytes(envelope.MAXIMUM_ENVELOPE_BYTES + 1))
+
+
+@pytest.mark.parametrize("digest", ["", "x", "A" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_a_body_hash_that_is_none_is_refused(digest: str) -> None:
+    """Of a sealed message others see nothing but this hash: free text there says anything."""
+    made = make(PUBLIC)
+    with pytest.raises(DataError, match="body_sha256"):
+        read(_signed(replace(made, header=replace(made.header, body_sha256=digest))).to_bytes())
 
 
 @pytest.mark.parametrize(
