@@ -295,9 +295,18 @@ def parse(text: str) -> Agreement:
 
 def from_dict(data: Any) -> Agreement:
     """Return the agreement of nested dictionaries, checked as :func:`parse` does."""
-    agreement = _build(Agreement, data, "")
+    agreement = unchecked(data)
     agreement.check()
     return agreement
+
+
+def unchecked(data: Any) -> Agreement:
+    """Return the agreement of nested dictionaries, of the right form and not judged by the rules.
+
+    Raises:
+        AgreementError: If an entry is unknown, missing or of the wrong type.
+    """
+    return _build(Agreement, data, "")
 
 
 def _build(kind: type[T], data: Any, clause: str) -> T:

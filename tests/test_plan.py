@@ -1,16 +1,25 @@
-"""A plan refuses what cannot keep its promise, before anything runs."""
+"""A plan refuses what cannot keep its promise, and says what a run will send and take."""
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.errors import AgreementError
-from secure_fedsa.plan import plan
+from secure_fedsa.plan import PlanError, plan
+from secure_fedsa.plan.messages import messages_of
+from secure_fedsa.plan.seconds import seconds_by_party
+from secure_fedsa.plan.traffic import load_of
+from secure_fedsa.plan.units import measure
+from secure_fedsa.privacy.accountant import epsilon_from_rho
 from secure_fedsa.privacy.mechanisms import calibrate
-from tests.support import toy_agreement
+from secure_fedsa.run import PartyRun
+from secure_fedsa.wire.envelope import parse
+from tests.support import encoder, make_world, toy_agreement
 
 ROLES = ("aggregator", "key-holder", "student")
 
@@ -30,7 +39,26 @@ def test_a_plan_says_what_the_run_spends_and_sends() -> None:
     assert found.headroom.noise_budget_bits > 1
     assert found.collusion_bits is not None
     assert found.smallest_sum == 3
-    assert set(found.to_json()) >= {"accounting", "headroom", "collusion_bits", "upload_bytes"}
+    assert set(found.to_json()) >= {
+        "accounting",
+        "headroom",
+        "collusion_bits",
+        "upload_bytes",
+        "query_bytes",
+        "smallest_sum",
+        "tolerated_losses",
+        "runs_in_budget",
+        "bytes",
+    }
+
+
+def test_a_budget_has_room_for_the_runs_that_the_plan_says() -> None:
+    """One run too many would be refused by every teacher, after everything was prepared."""
+    found = plan(agreement())
+    rho, runs = found.accounting.rho, found.runs_in_budget
+    assert epsilon_from_rho(runs * rho, 1e-5) <= 20.0 < epsilon_from_rho((runs + 1) * rho, 1e-5)
+    single = plan(agreement(privacy={"agreement_budget": 4.0}))
+    assert single.runs_in_budget == 1
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.9, 0.999])
@@ -49,8 +77,9 @@ def test_more_teachers_than_the_modulus_holds_are_refused(he: bool) -> None:
     modulus = agreement().encryption.plain_modulus
     roomy = {"bound": modulus // (2 * 4) - 1}
     plan(agreement(protection=arm, features=roomy))
-    with pytest.raises(AgreementError, match="could wrap"):
+    with pytest.raises(AgreementError, match="could wrap") as error:
         plan(agreement(5, protection=arm, features=roomy))
+    assert error.value.clause == "features.bound"
 
 
 def test_a_noise_budget_that_could_run_out_is_refused() -> None:
@@ -75,3 +104,115 @@ def test_a_plan_checks_the_agreement_itself() -> None:
     """Who plans first and signs later must meet the same refusals."""
     with pytest.raises(AgreementError, match="can never be opened"):
         plan(agreement(selection={"minimum_cohort": 9}))
+
+
+def test_a_broken_promise_is_told_from_malformed_input() -> None:
+    """Scripts act on exit codes: 1 is for a text that was read and cannot hold."""
+    with pytest.raises(PlanError) as error:
+        plan(agreement(privacy={"epsilon": -1.0}))
+    assert error.value.exit_code == 1
+    assert str(error.value).startswith("privacy.epsilon: is -1.0.")
+    assert AgreementError.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "clause"),
+    [
+        ({"saliency": {"directions": 512}, "encoder": {"dimension": 512}}, "saliency.directions"),
+        ({"privacy": {"count_floor": 0.9}}, "privacy.count_floor"),
+        ({"privacy": {"count_weight": 1e12}}, "privacy"),
+        ({"privacy": {"clip_norm": 1e-300}}, "privacy.clip_norm"),
+        ({"privacy": {"agreement_budget": 1e9}}, "privacy.agreement_budget"),
+        ({"privacy": {"epsilon": 500.0, "noise_multiplier": 0.01}}, "privacy"),
+        ({"encryption": {"query_modulus_bits": 2056}}, "encryption.query_modulus_bits"),
+        ({"encryption": {"poly_modulus_degree": 1000}}, "encryption"),
+    ],
+)
+def test_what_would_fail_after_the_charge_is_refused_before(
+    changes: dict[str, Any], clause: str
+) -> None:
+    """A teacher's budget would be spent on a run that cannot work."""
+    if "epsilon" in changes.get("privacy", {}):
+        changes["privacy"] |= {"agreement_budget": 900.0, "data_set_budget": 900.0}
+    with pytest.raises(PlanError) as error:
+        plan(agreement(**changes))
+    assert error.value.clause == clause
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"custody": "aggregator"},
+    {"publish": {"sums": False, "feature_key": False, "scores": "none"}},
+    {
+        "custody": "aggregator",
+        "publish": {"sums": False, "feature_key": False, "scores": "order"},
+    },
+    {"protection": {"he": False, "masks": False}},
+    {"selection": {"select": 3}},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_bytes_by_party_are_those_of_a_real_run(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Institutions reserve networks by these figures: exact numbers, sizes within 1 per cent."""
+    run = make_world(tmp_path, **changes).local_run()
+    outcome = run.execute()
+    envelopes = [parse(data) for data in outcome.envelopes]
+    sent = Counter[str]()
+    for envelope, data in zip(envelopes, outcome.envelopes, strict=True):
+        sent[envelope.header.sender] += len(data)
+    (roster,) = (envelope.body for envelope in envelopes if envelope.header.kind == "roster")
+    expected = messages_of(run.agreement, roster["members"])
+
+    def kinds(messages: Any) -> Counter[tuple[str, str, str]]:
+        return Counter((m.sender, m.recipient, m.kind) for m in messages)
+
+    assert kinds(envelope.header for envelope in envelopes) == kinds(expected)
+    for name in run.agreement.parties:
+        load = load_of(run.agreement, name, expected)
+        assert load.sent_bytes == pytest.approx(sent[name], rel=0.01)
+        if name in roster["members"] or name not in run.agreement.teachers:
+            planned = run.plan.traffic.by_party[name]
+            assert planned.sent_bytes == pytest.approx(load.sent_bytes, rel=0.001)
+            assert planned.received_bytes == pytest.approx(load.received_bytes, rel=0.001)
+    assert run.plan.traffic.total_bytes == pytest.approx(sent.total(), rel=0.01)
+    assert sum(run.plan.traffic.by_kind.values()) == run.plan.traffic.total_bytes
+
+
+@pytest.mark.slow
+def test_every_party_takes_as_many_messages_as_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a party must be able to receive is half of its network."""
+    received: Counter[str] = Counter()
+    original = PartyRun.receive
+
+    def counted(self: PartyRun, data: bytes) -> None:
+        received[self.me] += 1
+        original(self, data)
+
+    monkeypatch.setattr(PartyRun, "receive", counted)
+    run = make_world(tmp_path).local_run()
+    run.execute()
+    loads = run.plan.traffic.by_party
+    assert received == {name: load.received_messages for name, load in loads.items()}
+
+
+@pytest.mark.slow
+def test_seconds_are_of_the_right_order(tmp_path: Path) -> None:
+    """An estimate in milliseconds for seconds would be worse than none.
+
+    Ten times either way: other work on the machine must not fail the test.
+    """
+    import time
+
+    run = make_world(tmp_path).local_run()
+    began = time.perf_counter()
+    run.execute()
+    real = time.perf_counter() - began
+    units = measure(run.agreement, encoder())
+    loads = run.plan.traffic.by_party
+    estimated = seconds_by_party(run.agreement, units, loads, records=200)
+    total = sum(sum(parts.values()) for parts in estimated.values())
+    assert real / 10 < total < real * 10

@@ -217,6 +217,13 @@ class LocalSite:
             raise UsageError(f"{self.me} has no encoder or no data.")
         if self.encoder.sha256() != agreement.encoder.sha256:
             raise AgreementError("encoder.sha256", f"{self.me} holds another encoder.")
+        # The hash fixes the file; these entries could still say something else about it.
+        if self.encoder.dimension != agreement.encoder.dimension:
+            raise AgreementError(
+                "encoder.dimension", f"is not the encoder's, {self.encoder.dimension}."
+            )
+        if self.encoder.clip_norm != privacy.clip_norm:
+            raise AgreementError("privacy.clip_norm", f"is not the encoder's, at {self.me}.")
         self.encoder.schema.check(self.private.records)
         if np.shape(self.private.labels) != (len(self.private.records),):
             raise UsageError(f"{self.me} has not one label for each record.")

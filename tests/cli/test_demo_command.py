@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from secure_fedsa.audit.trust import read_trust
+from secure_fedsa.audit.verify import verify_folder
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.privacy.ledger import Ledger
@@ -30,6 +33,7 @@ SUMMARY_KEYS = {
     "neighbours",
     "accountant",
     "teachers",
+    "class_names",
     "accuracy",
     "payload_bytes",
     "values_per_teacher",
@@ -105,8 +109,22 @@ def test_demo_writes_the_whole_folder_and_runs_again(
     assert summary["protection"] == {"dp": True, "he": True, "masks": True}
     assert not summary["simulated"]
     present = {path.name for path in out.iterdir()}
-    assert present >= {"agreement.toml", "transcript", "student", "summary.json", "report.html"}
-    assert {f"ledger-{teacher['id']}.jsonl" for teacher in summary["teachers"]} <= present
+    assert present == {
+        "agreement.toml",
+        "transcript",
+        *(f"ledger-{teacher['id']}.jsonl" for teacher in summary["teachers"]),
+        "release-log.jsonl",
+        "student",
+        "summary.json",
+        "report.html",
+        "receipt.dsse.json",
+    }
+    trust = read_trust(out.with_name("mine-state") / "keys.toml")
+    assert verify_folder(out, trust).identities_checked
+    captured = capsys.readouterr()
+    assert "check the run against their own records and sign its receipt" in captured.err
+    assert f"secure-fedsa verify {out}\n" in captured.out
+    assert f"secure-fedsa verify {out} --trust {out}-state/keys.toml" in captured.out
     assert not (out.parent / "simulation.json").exists()  # own records: no raw figures
     assert not summary["resumed"]
 
@@ -116,6 +134,8 @@ def test_demo_writes_the_whole_folder_and_runs_again(
     kept = out.with_name(f"mine.{summary['run_id'][:8]}")
     assert summary_of(kept) == summary
     assert set(charges(out).values()) == {2}
+    for folder in (out, kept):
+        assert verify_folder(folder, trust).identities_checked
     assert "Earlier runs spent epsilon 4" in capsys.readouterr().err
 
 
@@ -156,6 +176,43 @@ def test_interrupted_demo_says_what_was_spent_and_resumes(
     assert "Taking up run" in words
     assert summary_of(out)["resumed"]
     assert set(charges(out).values()) == {1}
+    verify_folder(out)
+
+
+@pytest.mark.slow
+def test_a_refused_signature_leaves_no_folder_and_the_run_can_be_closed_later(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder without a receipt would pass for a run; a lost run would cost its charge."""
+    out = tmp_path / "run"
+    journal = tmp_path / "run-state" / "aggregator" / "run" / "journal.sqlite"
+    whole = b""
+    original = LocalRun.execute
+
+    def with_a_lost_message(self: LocalRun, **options: Any) -> Any:
+        nonlocal whole
+        outcome = original(self, **options)
+        whole = journal.read_bytes()
+        connection = sqlite3.connect(journal)
+        connection.execute("DELETE FROM outbox WHERE sequence = 1")
+        connection.commit()
+        connection.close()
+        return outcome
+
+    monkeypatch.setattr(LocalRun, "execute", with_a_lost_message)
+    assert demo(data, out) == 1
+    words = capsys.readouterr().err
+    assert "transcript/aggregator-001-" in words
+    assert "aggregator does not sign" in words
+    assert not out.exists()
+    monkeypatch.undo()
+    journal.write_bytes(whole)
+    assert demo(data, out) == 0
+    assert set(charges(out).values()) == {1}
+    verify_folder(out)
 
 
 @pytest.mark.slow
@@ -170,6 +227,7 @@ def test_encryption_off_is_said_in_words_nobody_can_miss(
     assert "ENCRYPTION AND MASKS WERE OFF" in capsys.readouterr().out
     assert "ENCRYPTION" in (out / "report.html").read_text().upper()
     assert "ENCRYPTION" in (out / "student" / "model-card.md").read_text().upper()
+    verify_folder(out)
 
 
 @pytest.mark.parametrize(
@@ -245,23 +303,3 @@ def test_ledgers_of_other_data_are_not_mixed(
     (states / "options.json").write_bytes(b'{"labels":100,"records":4500,"seed":0}')
     assert demo(data, out) == 2
     assert "another --data, --labels, --records, --seed" in capsys.readouterr().err
-
-
-def test_plan_reads_an_agreement_and_refuses_a_changed_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A privacy officer must see the figures of exactly what was signed."""
-    from secure_fedsa.engines.run_folder import agreement_toml
-    from tests.support import make_world
-
-    path = tmp_path / "agreement.toml"
-    data = agreement_toml(make_world(tmp_path / "world").agreement())
-    path.write_bytes(data)
-    assert main(["plan", str(path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["accounting"]["epsilon"] == pytest.approx(4.0, rel=1e-6)
-    assert main(["plan", str(path)]) == 0
-    path.write_bytes(data.replace(b"Toy world", b"Toy w0rld"))
-    assert main(["plan", str(path)]) == 2
-    assert "signatures." in capsys.readouterr().err
-    assert main(["plan", str(tmp_path / "absent.toml")]) == 2

@@ -1,0 +1,157 @@
+"""An agreement drafted from a few choices and from what is public: defaults, and what follows.
+
+The demo and ``agree new`` draft the same agreements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_fedsa.agreement import (
+    Agreement,
+    Encoder,
+    Encryption,
+    Features,
+    Limits,
+    Party,
+    Privacy,
+    Protection,
+    Publish,
+    Saliency,
+    Selection,
+)
+from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.saliency import SaliencyScale
+from secure_fedsa.privacy.mechanisms import calibrate
+from secure_fedsa.wire import canonical
+
+DELTA = 1e-5
+THRESHOLD = 0.15
+SELECT = 6
+RUNS_IN_BUDGET = 10
+LEAST_DATA_SET_BUDGET = 20.0
+ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
+CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
+_FEATURE_BOUND = 2**26
+_GRID = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What people choose; all else follows from public data or is a default.
+
+    Attributes:
+        title: What the agreement is about.
+        epsilon: Privacy loss bound of a run at a teacher.
+        delta: Probability that it fails.
+        neighbours: What the bound compares.
+        max_records: Records of one person that it covers; above 1 the unit is a person.
+        agreement_budget: Epsilon of all runs under the agreement; None for ten runs'.
+        data_set_budget: Epsilon of all runs on a data set; None for as much, but at least 20.
+        records: Order of magnitude of a teacher's records.
+        select: Most teachers in the sum.
+        threshold: Smallest score that may be selected.
+        minimum_cohort: Fewest teachers in a sum.
+        max_colluding: Teachers that may collude.
+        custody: Who holds the feature key.
+        encryption: False for the arm without encryption and masks.
+        publish: What the run folder shows.
+    """
+
+    title: str
+    epsilon: float = 1.0
+    delta: float = DELTA
+    neighbours: Literal["add-remove", "replace-one"] = "add-remove"
+    max_records: int = 1
+    agreement_budget: float | None = None
+    data_set_budget: float | None = None
+    records: int = 4500
+    select: int = SELECT
+    threshold: float = THRESHOLD
+    minimum_cohort: int = 3
+    max_colluding: int = 1
+    custody: Literal["key-holder", "aggregator"] = "key-holder"
+    encryption: bool = True
+    publish: Publish = CHECKABLE
+
+
+def probes_hash(probes: npt.NDArray[Any]) -> str:
+    """Return the hash of public probes: their shape, type and bytes."""
+    probes = np.ascontiguousarray(probes)
+    return canonical.digest(
+        "secure-fedsa/v1/probes",
+        {
+            "shape": list(probes.shape),
+            "dtype": probes.dtype.str,
+            "sha256": canonical.sha256(probes.tobytes()),
+        },
+    )
+
+
+def draft(
+    choices: Choices, parties: Mapping[str, Party], encoder: PublicEncoder, probes_sha256: str
+) -> Agreement:
+    """Return an agreement, not yet signed and not yet checked.
+
+    Args:
+        choices: What people chose.
+        parties: By name.
+        encoder: The public encoder; clip norm, dimension and saliency scale are its own.
+        probes_sha256: Hash of the probes that it was fitted to.
+    """
+    scale, bfv = SaliencyScale.of(encoder), BfvParameters()
+    budget = choices.agreement_budget or RUNS_IN_BUDGET * choices.epsilon
+    return Agreement(
+        version=1,
+        title=choices.title,
+        route="noisy-release",
+        simulation=False,
+        custody=choices.custody,
+        parties=dict(parties),
+        encoder=Encoder(encoder.sha256(), encoder.dimension, probes_sha256),
+        privacy=Privacy(
+            unit="record" if choices.max_records == 1 else "person",
+            neighbours=choices.neighbours,
+            max_records=choices.max_records,
+            epsilon=choices.epsilon,
+            delta=choices.delta,
+            clip_norm=encoder.clip_norm,
+            grid=_GRID,
+            count_weight=0.25,
+            count_floor=20.0,
+            noise_multiplier=calibrate(choices.epsilon, choices.delta),
+            agreement_budget=budget,
+            data_set_budget=choices.data_set_budget or max(budget, LEAST_DATA_SET_BUDGET),
+        ),
+        protection=Protection(dp=True, he=choices.encryption, masks=choices.encryption),
+        saliency=Saliency(
+            directions=scale.directions,
+            unit=scale.variance,
+            teacher_bound=scale.signal_bound,
+            query_bound=scale.query_bound,
+            bits=16,
+        ),
+        # A scatter entry is at most the number of records, in squared clip norms.
+        features=Features(bound=_FEATURE_BOUND, scale=_FEATURE_BOUND / (ROOM * choices.records)),
+        encryption=Encryption(
+            "bfv",
+            bfv.poly_modulus_degree,
+            bfv.coeff_mod_bit_sizes,
+            bfv.plain_modulus,
+            3072,
+        ),
+        selection=Selection(
+            select=choices.select,
+            threshold=choices.threshold,
+            minimum_cohort=choices.minimum_cohort,
+            max_colluding=choices.max_colluding,
+        ),
+        publish=choices.publish,
+        limits=Limits(reply_seconds=30, silence_seconds=60, max_burned=2),
+    )

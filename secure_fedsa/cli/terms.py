@@ -1,0 +1,42 @@
+"""What a party agrees to, in a few lines."""
+
+from __future__ import annotations
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.plan import Plan
+
+
+def terms(agreement: Agreement, planned: Plan) -> list[str]:
+    """Return in a few lines what a party agrees to."""
+    privacy, selection, publish = agreement.privacy, agreement.selection, agreement.publish
+    unit = privacy.unit if privacy.unit == "record" else f"person ({privacy.max_records} records)"
+    shown = [
+        name
+        for name, yes in (
+            ("masked ciphertexts", publish.ciphertexts),
+            ("the opened sum", publish.sums),
+            ("the used feature key", publish.feature_key),
+        )
+        if yes
+    ]
+    lines = [
+        f"  {len(agreement.teachers)} teachers, {len(agreement.parties)} parties in all",
+        (
+            f"  A run spends epsilon {planned.accounting.epsilon:.4g} at delta {privacy.delta:g} "
+            f"per {unit} ({privacy.neighbours}) at each teacher;"
+        ),
+        (
+            f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "
+            f"{planned.runs_in_budget} runs), {privacy.data_set_budget:g} for a data set"
+        ),
+        (
+            f"  A sum is of {selection.smallest_sum} to {selection.select} teachers, of whom "
+            f"{selection.max_colluding} may collude; its key is with {agreement.custodian}"
+        ),
+        f"  Published: scores {publish.scores}; {', '.join(shown) or 'nothing of the sum'}",
+    ]
+    if not agreement.protection.he:
+        lines.append("  WARNING: ENCRYPTION AND MASKS ARE OFF. Single signals are open.")
+    if agreement.simulation:
+        lines.append("  WARNING: A SIMULATION. Noise may come from a seed and protect nobody.")
+    return lines

@@ -1,0 +1,208 @@
+"""What a run will spend and send, worked out before it starts; refuses what cannot hold.
+
+Nothing here reads private data or draws randomness: everybody who holds the agreement gets
+the same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.interface import bfv_parameters, score_bound
+from secure_fedsa.encryption.parameters import Headroom, check_headroom
+from secure_fedsa.encryption.scoring import score_modulus
+from secure_fedsa.errors import AgreementError, PrivacyParameterError, SecureFedsaError
+from secure_fedsa.plan.traffic import Traffic, traffic
+from secure_fedsa.privacy.accountant import rho_for_epsilon
+from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
+from secure_fedsa.roles.noisy_release import noise_plan
+
+_EPSILON_TOLERANCE = 1e-9
+_LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
+_LEAST_FLOOR = 1.0  # records: means of fewer would be noise divided by next to nothing
+_LEAST, _MOST = 1e-9, 1e12  # of scales: beyond, products of floats could overflow
+
+
+class PlanError(AgreementError):
+    """An agreement that can be read, but cannot keep what it promises."""
+
+    exit_code = 1
+
+    @classmethod
+    def of(cls, error: AgreementError) -> PlanError:
+        """Return an error about an agreement as one about its promises."""
+        what = error.what.removeprefix(f"{error.clause}: ")
+        return cls(error.clause, what, why=error.why, do=error.do)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was proved about a run before it starts.
+
+    Attributes:
+        accounting: The headline epsilon and its cross-checks, for the worst teacher.
+        runs_in_budget: Runs of this size that the agreement's budget allows a teacher.
+        headroom: What the sum leaves unused, or None without encryption.
+        collusion_bits: log2 of the score modulus: the most that key holder and aggregator
+            together learn of a teacher's saliency in this run, or that key holder and one
+            teacher learn of the query.
+        upload_bytes: Most bytes of one teacher's encrypted features.
+        query_bytes: Bytes of the encrypted query.
+        smallest_sum: Fewest teachers whose sum may be opened.
+        traffic: Messages and bytes by party.
+        tolerated_losses: Teachers that may drop out after the roster is complete: none.
+    """
+
+    accounting: CrossCheck
+    runs_in_budget: int
+    headroom: Headroom | None
+    collusion_bits: int | None
+    upload_bytes: int
+    query_bytes: int
+    smallest_sum: int
+    traffic: Traffic
+    tolerated_losses: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "accounting": self.accounting.to_dict(),
+            "runs_in_budget": self.runs_in_budget,
+            "headroom": None if self.headroom is None else asdict(self.headroom),
+            "collusion_bits": self.collusion_bits,
+            "upload_bytes": self.upload_bytes,
+            "query_bytes": self.query_bytes,
+            "smallest_sum": self.smallest_sum,
+            "tolerated_losses": self.tolerated_losses,
+            "bytes": {
+                "total": self.traffic.total_bytes,
+                "by_kind": self.traffic.by_kind,
+                "by_party": {name: asdict(load) for name, load in self.traffic.by_party.items()},
+            },
+        }
+
+
+def plan(agreement: Agreement) -> Plan:
+    """Return the plan of an agreement that can keep its promises; signatures do not matter.
+
+    Raises:
+        PlanError: Naming the clause: if the agreement contradicts itself, its noise does not
+            give its epsilon, its sums or scores could wrap or lose their noise budget, or a
+            message would be too long. Nothing has happened yet.
+        CrossCheckError: If two accountants disagree.
+    """
+    try:
+        agreement.check()
+        return _plan(agreement)
+    except AgreementError as error:
+        raise PlanError.of(error) from error
+
+
+def _plan(agreement: Agreement) -> Plan:
+    accounting = _accounting(agreement)
+    _check_scales(agreement)
+    headroom, modulus = _arithmetic(agreement)
+    encrypted, values = agreement.protection.he, agreement.saliency.values
+    return Plan(
+        accounting=accounting,
+        runs_in_budget=_runs_in_budget(agreement, accounting),
+        headroom=headroom if encrypted else None,
+        collusion_bits=modulus.bit_length() - 1 if encrypted else None,
+        upload_bytes=headroom.payload_bytes if encrypted else 8 * agreement.feature_values,
+        query_bytes=values * (agreement.encryption.query_modulus_bits // 4 if encrypted else 8),
+        smallest_sum=agreement.selection.smallest_sum,
+        traffic=traffic(agreement),
+    )
+
+
+def _runs_in_budget(agreement: Agreement, accounting: CrossCheck) -> int:
+    privacy = agreement.privacy
+    for name in ("agreement_budget", "data_set_budget"):
+        if accounting.epsilon > getattr(privacy, name):
+            raise AgreementError(
+                f"privacy.{name}",
+                f"{getattr(privacy, name):g} is below the {accounting.epsilon:.9g} of one run.",
+                do="Raise the budget or the noise multiplier.",
+            )
+    try:
+        affordable = rho_for_epsilon(privacy.agreement_budget, privacy.delta)
+    except PrivacyParameterError as error:
+        raise AgreementError(
+            "privacy.agreement_budget", error.what, why=error.why, do=error.do
+        ) from error
+    return max(1, int(affordable / accounting.rho))
+
+
+def _check_scales(agreement: Agreement) -> None:
+    """Refuse scales under which a teacher's signals would fail after it was charged."""
+    floor = agreement.privacy.count_floor
+    if floor < _LEAST_FLOOR:
+        raise AgreementError(
+            "privacy.count_floor", f"is {floor:g} records.", do="Use at least 1; 20 is usual."
+        )
+    saliency = agreement.saliency
+    for clause, value in (
+        ("privacy.clip_norm", agreement.privacy.clip_norm),
+        ("privacy.count_floor", floor),
+        ("saliency.unit", saliency.unit),
+        ("saliency.teacher_bound", saliency.teacher_bound),
+        ("saliency.query_bound", saliency.query_bound),
+        ("features.scale", agreement.features.scale),
+    ):
+        if not _LEAST <= value <= _MOST:
+            raise AgreementError(
+                clause, f"is {value:g}.", do=f"Use a number from {_LEAST:g} to {_MOST:g}."
+            )
+
+
+def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
+    """Return headroom and score modulus; without encryption sums and scores wrap as well."""
+    bits = agreement.encryption.query_modulus_bits
+    if bits % 16:
+        raise AgreementError(
+            "encryption.query_modulus_bits",
+            f"{bits} bits make no two primes of whole bytes.",
+            do="Use a multiple of 16; 3072 is usual.",
+        )
+    clause = "encryption"
+    try:
+        parameters = bfv_parameters(agreement)
+        if 2 * agreement.selection.select * agreement.features.bound >= parameters.plain_modulus:
+            clause = "features.bound"  # check_headroom says what could happen
+        headroom = check_headroom(
+            parameters,
+            parties=agreement.selection.select,
+            feature_bound=agreement.features.bound,
+            values=agreement.feature_values,
+        )
+        clause = "saliency"
+        modulus = score_modulus(score_bound(agreement), bits)
+    except SecureFedsaError as error:
+        raise AgreementError(clause, error.what, why=error.why, do=error.do) from error
+    if modulus.bit_length() > _LONGEST_SCORE:
+        raise AgreementError(
+            "saliency",
+            "scores of this many values and bits pass 61 bits.",
+            do="Use fewer directions or bits.",
+        )
+    return headroom, modulus
+
+
+def _accounting(agreement: Agreement) -> CrossCheck:
+    privacy = agreement.privacy
+    try:
+        events = {noise_plan(agreement, teacher).event for teacher in agreement.teachers}
+        checks = [cross_check([event], privacy.delta) for event in events]
+    except PrivacyParameterError as error:
+        raise AgreementError("privacy", error.what, why=error.why, do=error.do) from error
+    worst = max(checks, key=lambda check: check.epsilon)
+    if worst.epsilon > privacy.epsilon * (1 + _EPSILON_TOLERANCE):
+        raise AgreementError(
+            "privacy.noise_multiplier",
+            f"{privacy.noise_multiplier:g} gives epsilon {worst.epsilon:.6g}, not "
+            f"{privacy.epsilon:g}, at delta {privacy.delta:g}.",
+            do="Raise the noise multiplier or the epsilon.",
+        )
+    return worst

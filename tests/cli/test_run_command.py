@@ -1,0 +1,131 @@
+"""``run``: under the agreement that was signed, on the data that were agreed on, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secure_fedsa.cli.main import main
+from secure_fedsa.privacy.ledger import Ledger
+from tests.cli.agreements import PARTIES, TEACHERS, new, set_entry, sign
+from tests.support import CLASSES, table
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run(folder: Path, *more: str) -> int:
+    """Run under the folder's agreement."""
+    return main(
+        [
+            *("run", str(folder / "agreement.toml"), "--data", str(folder / "data")),
+            *("--states", str(folder / "states"), "--out", str(folder / "out"), *more),
+        ]
+    )
+
+
+def charges(folder: Path) -> int:
+    """Return how many charges all ledgers hold."""
+    return sum(
+        len(Ledger.open(state).books().charges)
+        for state in (folder / "states").iterdir()
+        if (state / "ledger.sqlite").exists()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("custody", ["key-holder", "aggregator"])
+def test_a_signed_agreement_runs_and_verifies(custody: str, drafted: Path, capsys: Capture) -> None:
+    """The whole way of institutions: keys, draft, signatures, run, receipt."""
+    for name in ("agreement.toml", "encoder.safetensors"):
+        (drafted / name).unlink()
+    # Any score will do: the toy teachers are alike.
+    flags = ("--custody", custody, "--threshold", "-100", "--publish-sums", "no")
+    assert new(drafted, *flags) == 0
+    for party in PARTIES:
+        assert sign(drafted, party) == 0
+    capsys.readouterr()
+    assert run(drafted, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["custody"] == custody
+    assert summary["protection"] == {"dp": True, "he": True, "masks": True}
+    assert charges(drafted) == len(TEACHERS)
+    trust = drafted / "states" / "keys.toml"
+    assert main(["verify", str(drafted / "out"), "--trust", str(trust)]) == 0
+    if custody == "key-holder":  # a second run composes under the same agreement
+        assert run(drafted) == 0
+        assert charges(drafted) == 2 * len(TEACHERS)
+
+
+def refused(folder: Path, capsys: Capture, clause: str, code: int = 2) -> None:
+    """Check that a run is refused by a clause, before anything is charged."""
+    capsys.readouterr()
+    assert run(folder) == code
+    assert f"error: {clause}" in capsys.readouterr().err
+    assert charges(folder) == 0
+    assert not (folder / "out").exists()
+
+
+def test_what_not_everybody_signed_does_not_run(drafted: Path, capsys: Capture) -> None:
+    """One party that does not want the run is enough."""
+    for party in PARTIES[:-1]:
+        assert sign(drafted, party) == 0
+    refused(drafted, capsys, "signatures.student: is missing", 1)
+    assert sign(drafted, "student") == 0
+    set_entry(drafted, "limits.max_burned", "3")
+    refused(drafted, capsys, "signatures.teacher-site-0: is wrong", 1)
+
+
+def test_a_simulation_does_not_run(drafted: Path, capsys: Capture) -> None:
+    """Nobody could verify it."""
+    set_entry(drafted, "simulation", "true")
+    for party in PARTIES:
+        assert sign(drafted, party) == 0
+    refused(drafted, capsys, "simulation: is true", 1)
+
+
+def test_other_keys_than_those_that_signed_do_not_run(signed: Path, capsys: Capture) -> None:
+    """The run would stop at the first message, after hours of waiting."""
+    key = signed / "states" / "aggregator" / "identity.key"
+    key.unlink()
+    refused(signed, capsys, f"{signed / 'states' / 'aggregator'} holds no identity key")
+    assert main(["keys", "new", str(signed / "states" / "aggregator")]) == 0
+    refused(signed, capsys, "parties.aggregator.key: ")
+
+
+def test_another_encoder_does_not_run(signed: Path, capsys: Capture) -> None:
+    """Every epsilon rests on the one that was agreed."""
+    (signed / "encoder.safetensors").write_bytes(b"other")
+    refused(signed, capsys, "encoder.sha256: ")
+    (signed / "encoder.safetensors").unlink()
+    refused(signed, capsys, "Cannot read")
+
+
+def test_data_of_other_teachers_do_not_run(signed: Path, capsys: Capture) -> None:
+    """A teacher without data, or data without a teacher, is a mistake in the folder."""
+    file = signed / "data" / "teacher-site-2.npz"
+    kept = file.read_bytes()
+    file.unlink()
+    refused(signed, capsys, "parties.teacher-site-2: has no file")
+    file.write_bytes(kept)
+    (signed / "data" / "teacher-site-9.npz").write_bytes(kept)
+    refused(signed, capsys, "parties.teacher-site-9: has data")
+
+
+def test_data_with_other_classes_do_not_run(signed: Path, capsys: Capture) -> None:
+    """Classes in another order are other classes: noise would be drawn for another task."""
+    records, labels = table(1, 400)
+    file = signed / "data" / "teacher-site-1.npz"
+    np.savez(file, x=records, y=labels, classes=np.array(CLASSES[::-1]))
+    refused(signed, capsys, "parties.teacher-site-1.classes: ")
+
+
+def test_other_probes_do_not_run(signed: Path, capsys: Capture) -> None:
+    """The student would learn on a scale that nobody agreed to."""
+    file = signed / "data" / "student.npz"
+    arrays = dict(np.load(file))
+    arrays["probes"] = arrays["probes"][::-1]
+    np.savez(file, **arrays)
+    refused(signed, capsys, "encoder.probes_sha256: ")
