@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secure_fedsa.agreement import parse
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.main import main
 from secure_fedsa.models.training import Student
+from secure_fedsa.plan import plan
 
 
 @pytest.mark.slow
@@ -38,6 +40,10 @@ def test_default_demo_keeps_its_promises(tmp_path: Path) -> None:
     assert len(bad) == 3
     assert min(good) > max(bad)
     assert all(t["selected"] == (t["kind"] == "relevant") for t in summary["teachers"])
+
+    # What the plan said before is what was sent.
+    planned = plan(parse((out / "agreement.toml").read_text())).traffic
+    assert planned.total_bytes == pytest.approx(summary["payload_bytes"], rel=0.05)
 
     description = json.loads((out / "student" / "architecture.json").read_text())
     student = Student.from_bytes(

@@ -11,6 +11,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from secure_fedsa.agreement import Agreement, parse
+from secure_fedsa.audit.closing import final_roster, run_files
 from secure_fedsa.cli.baselines import (
     Baselines,
     Exam,
@@ -21,7 +22,8 @@ from secure_fedsa.cli.baselines import (
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
-from secure_fedsa.cli.demo_files import roster_of, run_files, versions, write_simulation
+from secure_fedsa.cli.demo_files import trust_file, versions, write_simulation
+from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData, demo_split
 from secure_fedsa.engines import run_folder
@@ -29,10 +31,13 @@ from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.engines.student import (
+    ARCHITECTURE_FILE,
+    ENCODER_FILE,
+    HEAD_FILE,
+    NETWORK_FILE,
     StudentTask,
     StudentWorkshop,
 )
-from secure_fedsa.entropy import NoiseSource
 from secure_fedsa.errors import StorageError, UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
@@ -42,6 +47,7 @@ from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import sign
 
 _OPTIONS_FILE = "options.json"
+TRUST_FILE = "keys.toml"
 
 
 @dataclass(slots=True)
@@ -51,11 +57,13 @@ class DemoResult:
     Attributes:
         out: The run folder.
         summary: What summary.json says.
+        trust: The file of the parties' keys.
         simulation: Where simulation.json is; None for a user's own data.
     """
 
     out: Path
     summary: dict[str, Any]
+    trust: Path
     simulation: Path | None
 
 
@@ -66,22 +74,13 @@ class Demo:
         out: The run folder. State folders lie beside it, in ``<out>-state``.
         options: The flags.
         progress: Where progress goes.
-        noise: Source of noise; None for the system's.
     """
 
-    def __init__(
-        self,
-        out: Path,
-        options: DemoOptions,
-        progress: Progress,
-        *,
-        noise: NoiseSource | None = None,
-    ) -> None:
+    def __init__(self, out: Path, options: DemoOptions, progress: Progress) -> None:
         self.out = out
         self.states = out.with_name(out.name + "-state")
         self.options = options
         self.progress = progress
-        self.noise = noise
         self._resumed = False
 
     def run(self) -> DemoResult:
@@ -92,8 +91,7 @@ class Demo:
         began = time.monotonic()
         data = self._data()
         self.progress.say(f"Data: {data.source}")
-        encoder = RememberingEncoder.fit(data.probes)
-        self.progress.say(f"Public encoder fitted to {len(data.probes)} probes")
+        encoder = self._encoder(data)
         workshop = StudentWorkshop(
             StudentTask(data.class_names, data.images, data.labels, data.probes),
             encoder,
@@ -144,10 +142,15 @@ class Demo:
         return {"seed": options.seed, "records": options.records, "labels": options.labels}
 
     def _remember_options(self) -> None:
-        mine = self._data_options()
+        self._keep(_OPTIONS_FILE, canonical.encode(self._data_options()))
+
+    def _keep(self, name: str, data: bytes) -> None:
+        """Keep a file beside the parties' states, whole or not at all."""
+        partial = self.states / f"{name}.partial"
         try:
             self.states.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.states / _OPTIONS_FILE).write_bytes(canonical.encode(mine))
+            partial.write_bytes(data)
+            partial.rename(self.states / name)
         except OSError as error:
             raise StorageError(
                 f"Cannot write {self.states}.",
@@ -164,6 +167,21 @@ class Demo:
             labels=self.options.labels,
             records=self.options.records,
         )
+
+    def _encoder(self, data: DemoData) -> PublicEncoder:
+        """Fit the public encoder, once for the same probes.
+
+        Another fit could differ in a last bit, and a run that was cut off goes on only under
+        the agreement that names its encoder's hash.
+        """
+        path = self.states / f"encoder-{probes_hash(data.probes)[:16]}.safetensors"
+        if path.exists():
+            self.progress.say("Public encoder of an earlier run of these parties")
+            return RememberingEncoder.from_bytes(path.read_bytes())
+        encoder = RememberingEncoder.fit(data.probes)
+        self._keep(path.name, encoder.to_bytes())
+        self.progress.say(f"Public encoder fitted to {len(data.probes)} probes")
+        return encoder
 
     def _prepare(
         self, data: DemoData, encoder: PublicEncoder, workshop: StudentWorkshop
@@ -185,7 +203,6 @@ class Demo:
             encoder=encoder,
             query=workshop.query(saliency_scale(agreement)),
             build=lambda released: workshop.build(released, agreement),
-            noise=self.noise,
         )
 
     def _check_resume(self, agreement: Agreement) -> None:
@@ -200,6 +217,7 @@ class Demo:
                     do="Use the options of that run to finish it, or another --out.",
                 )
         path.write_bytes(run_folder.agreement_toml(agreement))
+        (self.states / TRUST_FILE).write_bytes(trust_file(agreement))
 
     def _announce(self, run: LocalRun) -> None:
         accounting = run.plan.accounting
@@ -230,6 +248,11 @@ class Demo:
                 f"adds to it. Left before it: epsilon {left.epsilon:.4g}"
             )
 
+    def _announce_signing(self, signers: tuple[str, ...]) -> None:
+        self.progress.say(
+            f"{len(signers)} parties check the run against their own records and sign its receipt"
+        )
+
     # --- after -------------------------------------------------------------------
 
     def _conclude(
@@ -254,15 +277,18 @@ class Demo:
             seed=self.options.seed,
             simulated_noise=run.simulated_noise,
             demo=True,
-            roster=roster_of(outcome),
+            roster=final_roster(outcome.envelopes),
             kinds={teacher.id: teacher.kind for teacher in data.teachers},
             accuracy=dict(accuracies),
             seconds=seconds,
             versions=versions(),
             class_names=data.class_names,
             resumed=self._resumed,
+            total_seconds=time.monotonic() - began,
         )
-        files, summary = run_files(workshop, run, outcome, facts, began)
+        names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)
+        student = {name: (workshop.folder / name).read_bytes() for name in names}
+        files, summary = run_files(run, outcome, facts, student, signing=self._announce_signing)
         kept = run_folder.write(self.out, files)
         if kept is not None:
             self.progress.say(f"The earlier run folder is now {kept}")
@@ -274,4 +300,4 @@ class Demo:
             values |= {"run_id": outcome.run_id, "seed": self.options.seed}
             simulation = write_simulation(self.out.with_name("simulation.json"), values)
         run.discard()
-        return DemoResult(self.out, summary, simulation)
+        return DemoResult(self.out, summary, self.states / TRUST_FILE, simulation)

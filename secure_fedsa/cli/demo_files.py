@@ -1,69 +1,31 @@
-"""The files that the demo leaves: the run folder's content, and simulation.json."""
+"""Files that the demo leaves beside the run folder: simulation.json and the trust file."""
 
 from __future__ import annotations
 
 import platform
-import time
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from secure_fedsa.engines import run_folder
-from secure_fedsa.engines.in_process import Outcome
-from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.student import (
-    ARCHITECTURE_FILE,
-    ENCODER_FILE,
-    HEAD_FILE,
-    NETWORK_FILE,
-    StudentWorkshop,
-)
-from secure_fedsa.messages import KEY_HOLDER, LedgerSegment, Roster
-from secure_fedsa.report.html import report_html
-from secure_fedsa.report.model_card import model_card
-from secure_fedsa.report.summary import RunFacts, summary_json
+import tomli_w
+
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.wire import canonical
 
+_TRUST_NOTE = """\
+# Keys of the parties, for: secure-fedsa verify FOLDER --trust THIS-FILE
+#
+# The command then also checks that a run folder's agreement names these very keys. A run
+# folder alone cannot show whose keys it names: anybody can make up parties and sign as them.
+# Such a file is worth as much as the way by which it came: have each party confirm its key
+# itself, and never take the file from whoever hands you the run folder.
+"""
 
-def run_files(
-    workshop: StudentWorkshop, run: LocalRun, outcome: Outcome, facts: RunFacts, began: float
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Return the run folder's files in the order in which they are written, and the summary.
 
-    Args:
-        workshop: Holds the student's files.
-        run: The run that ended.
-        outcome: Its messages.
-        facts: What is known about it; sizes and total seconds are filled in here.
-        began: Monotonic time of the start, seconds.
-    """
-    record = run_folder.transcript(outcome.envelopes)
-    release_log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
-    assert release_log is not None
-    opened = [e for e in release_log.entries() if e["body"]["run_id"] == outcome.run_id]
-    facts = replace(
-        facts,
-        payload_bytes=record.payload_bytes,
-        bytes_by_kind=record.bytes_by_kind,
-        total_seconds=time.monotonic() - began,
-    )
-    summary = summary_json(facts)
-    files = {run_folder.AGREEMENT_FILE: run_folder.agreement_toml(run.agreement)}
-    files |= {f"transcript/{name}": data for name, data in record.files.items()}
-    for name, segment in _segments(outcome).items():
-        countersigned = {
-            "countersigned_head": facts.roster.ledger_heads.get(name),
-            "by": run.agreement.only(KEY_HOLDER),
-        }
-        files[f"ledger-{name}.jsonl"] = run_folder.json_lines([*segment.entries, countersigned])
-    files["release-log.jsonl"] = run_folder.json_lines(opened)
-    for name in (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE):
-        files[f"student/{name}"] = (workshop.folder / name).read_bytes()
-    files["student/model-card.md"] = model_card(facts, summary).encode()
-    files[run_folder.SUMMARY_FILE] = canonical.encode(summary)
-    files["report.html"] = report_html(facts, summary).encode()
-    return files, summary
+def trust_file(agreement: Agreement) -> bytes:
+    """Return the trust file of an agreement's parties (``keys.toml``)."""
+    keys = {name: party.key for name, party in sorted(agreement.parties.items())}
+    return f"{_TRUST_NOTE}\n{tomli_w.dumps({'keys': keys})}".encode()
 
 
 def write_simulation(path: Path, values: dict[str, Any]) -> Path:
@@ -74,17 +36,6 @@ def write_simulation(path: Path, values: dict[str, Any]) -> Path:
         path.with_name(f"simulation.{mark}.json").write_bytes(earlier)
     path.write_bytes(canonical.encode(values))
     return path
-
-
-def roster_of(outcome: Outcome) -> Roster:
-    """Return the roster whose sum was opened: the last one that was signed."""
-    bodies = run_folder.public_bodies(outcome.envelopes)
-    return next(body for _, body in reversed(bodies) if isinstance(body, Roster))
-
-
-def _segments(outcome: Outcome) -> dict[str, LedgerSegment]:
-    bodies = run_folder.public_bodies(outcome.envelopes)
-    return {sender: body for sender, body in bodies if isinstance(body, LedgerSegment)}
 
 
 def versions() -> dict[str, str]:
@@ -98,5 +49,7 @@ def versions() -> dict[str, str]:
         "phe",
         "numpy",
         "dp-accounting",
+        "securesystemslib",
+        "in-toto-attestation",
     )
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
@@ -24,8 +25,32 @@ from secure_fedsa.roles.session import Session
 from secure_fedsa.run import PartyRun
 from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire.agreement_signatures import agreement_hash, directory, verify_signatures
+from secure_fedsa.wire.keys import IdentityKey
 
 _RUN_FOLDER = "run"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OwnRecord:
+    """What one party itself remembers of a finished run, and the key that it signs with.
+
+    Attributes:
+        party: The party.
+        identity: Its signing key.
+        run_id: The run, as its own journal noted it.
+        envelopes: Every message that it sent, byte for byte, from its journal.
+        ledger: A teacher's ledger entries of the run, from its ledger.
+        released: The key holder's release log entries of the run, from its log.
+        erased: Whether its secrets of the run are gone.
+    """
+
+    party: str
+    identity: IdentityKey
+    run_id: str
+    envelopes: tuple[bytes, ...]
+    ledger: tuple[dict[str, Any], ...]
+    released: tuple[dict[str, Any], ...]
+    erased: bool
 
 
 @dataclass(slots=True)
@@ -81,6 +106,8 @@ _PHASE_OF_MESSAGE = {
     "RosterSignature": "features",
     "Upload": "features",
     "Sum": "release",
+    "Permit": "release",
+    "SealedSum": "release",
     "Release": "release",
     "Result": "amalgamation",
 }
@@ -212,6 +239,32 @@ class LocalRun:
         """Remove the journals of a run that is over; ledgers and logs stay."""
         for state in self.states.values():
             shutil.rmtree(state / _RUN_FOLDER, ignore_errors=True)
+
+    def own_record(self, name: str) -> OwnRecord:
+        """Return what one party remembers of the run that just ended, from its own disk.
+
+        Raises:
+            LedgerError: If its ledger or its release log is damaged.
+        """
+        journal = Journal(self.states[name] / _RUN_FOLDER)
+        try:
+            run_id = journal.fact("run_id") or ""
+            envelopes = tuple(outgoing.envelope for outgoing in journal.outbox())
+            erased = journal.erased
+        finally:
+            journal.close()
+        ledger, log = self.sites[name].ledger, self.sites[name].release_log
+        charged = ledger is not None and run_id in ledger.books().charges
+        entries = log.entries() if log is not None else []
+        return OwnRecord(
+            party=name,
+            identity=load_identity(self.states[name]),
+            run_id=run_id,
+            envelopes=envelopes,
+            ledger=tuple(ledger.segment(run_id)) if ledger is not None and charged else (),
+            released=tuple(entry for entry in entries if entry["body"]["run_id"] == run_id),
+            erased=erased,
+        )
 
     def charged(self, run_id: str) -> dict[str, float]:
         """Return the epsilon charged for a run, by teacher that was charged."""

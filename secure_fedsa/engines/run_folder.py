@@ -23,6 +23,10 @@ from secure_fedsa.wire.envelope import Envelope, parse
 
 SUMMARY_FILE = "summary.json"
 AGREEMENT_FILE = "agreement.toml"
+RELEASE_LOG_FILE = "release-log.jsonl"
+REPORT_FILE = "report.html"
+MODEL_CARD_FILE = "student/model-card.md"
+CIPHERTEXT_KINDS = ("upload", "sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +34,40 @@ class Transcript:
     """Every envelope of a run as others may see it.
 
     Attributes:
-        files: Canonical bytes by file name. Sealed messages have header and signature only.
+        files: Canonical bytes by file name. What :func:`is_withheld` has header and
+            signature only.
+        hashes: The envelopes' hashes, ascending; the same whatever is withheld.
         payload_bytes: Bytes that travelled, bodies included, all recipients counted once.
         bytes_by_kind: The same by message kind.
     """
 
     files: dict[str, bytes]
+    hashes: tuple[str, ...]
     payload_bytes: int
     bytes_by_kind: dict[str, int]
 
 
-def transcript(envelopes: Iterable[bytes]) -> Transcript:
+def is_withheld(kind: str, agreement: Agreement) -> bool:
+    """Return whether the run folder has a message kind without its body."""
+    if RULES[kind].message_class == "sealed":
+        return True
+    return kind in CIPHERTEXT_KINDS and not agreement.publish.ciphertexts
+
+
+def transcript(envelopes: Iterable[bytes], agreement: Agreement) -> Transcript:
     """Return the transcript of envelopes, each checked to be canonical."""
     files: dict[str, bytes] = {}
     by_kind: dict[str, int] = {}
+    hashes = []
     for data in envelopes:
         envelope = parse(data)
         header = envelope.header
         name = f"{header.sender}-{header.sequence:03d}-{header.kind}.json"
-        files[name] = data if header.message_class == "public" else _without_body(envelope)
+        files[name] = _without_body(envelope) if is_withheld(header.kind, agreement) else data
         by_kind[header.kind] = by_kind.get(header.kind, 0) + len(data)
+        hashes.append(envelope.hash)
     ordered = {kind: by_kind[kind] for kind in RULES if kind in by_kind}
-    return Transcript(files, sum(by_kind.values()), ordered)
+    return Transcript(files, tuple(sorted(hashes)), sum(by_kind.values()), ordered)
 
 
 def public_bodies(envelopes: Iterable[bytes]) -> list[tuple[str, Body]]:
@@ -67,7 +83,7 @@ def public_bodies(envelopes: Iterable[bytes]) -> list[tuple[str, Body]]:
 
 
 def _without_body(envelope: Envelope) -> bytes:
-    """Return a sealed message without its body; its signature still verifies."""
+    """Return a message without its body; its signature still verifies."""
     return canonical.encode(
         {
             "header": envelope.header.to_json(),

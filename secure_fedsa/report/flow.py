@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.messages import AGGREGATOR, EVERYONE, KEY_HOLDER, STUDENT, TEACHER, Role
 from secure_fedsa.report.markup import Markup, element, size
 from secure_fedsa.report.steps import Local, Message, Phase, Step, in_words, steps
@@ -79,13 +80,14 @@ def flow(facts: RunFacts) -> Markup:
     )
 
 
-def legend(*, he: bool) -> Markup:
+def legend(agreement: Agreement) -> Markup:
     """Return what the arrows mean."""
+    by = "all" if agreement.publish.ciphertexts else "its recipients"
     entries = [("public", "signed and public"), ("sealed", "sealed to one recipient")]
     entries.append(
-        ("hidden", "public, content encrypted")
-        if he
-        else ("open", "a single teacher's signal, readable by all")
+        ("hidden", "signed, content encrypted")
+        if agreement.protection.he
+        else ("open", f"a single teacher's signal, readable by {by}")
     )
     return element(
         "ul",

@@ -33,12 +33,14 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CLASSES_SHOWN = 12
 
 
-def report_html(facts: RunFacts, summary: dict[str, Any]) -> str:
+def report_html(facts: RunFacts, summary: dict[str, Any], *, verdict: str = "") -> str:
     """Return the report of a finished run as one HTML document.
 
     Args:
         facts: The run.
         summary: What :func:`secure_fedsa.report.summary.summary_json` made of it.
+        verdict: What a check of the run folder found, when the page is drawn after one. The
+            page inside a run folder has none, and says so.
     """
     title = f"Run {facts.run_id[:12]}"
     page = element(
@@ -54,33 +56,40 @@ def report_html(facts: RunFacts, summary: dict[str, Any]) -> str:
         ),
         element(
             "body",
-            _header(facts, summary),
+            _header(facts, summary, verdict),
             element(
                 "main",
                 _figures(facts, summary),
                 _flow_section(facts),
                 _teachers_section(facts, summary),
-                _accuracy_section(summary),
+                _accuracy_section(facts, summary),
                 *privacy_sections(facts, summary),
                 encryption_section(facts),
                 cost_section(summary),
-                trust_section(facts, summary),
+                trust_section(facts),
                 agreement_section(facts, summary),
             ),
-            element("footer", f"Written by secure-fedsa at the end of run {facts.run_id}."),
+            element("footer", _footer(facts, verdict)),
         ),
         lang="en",
     )
     return f"<!DOCTYPE html>\n{page.html}\n"
 
 
-def _header(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+def _footer(facts: RunFacts, verdict: str) -> str:
+    if verdict:
+        return f"Drawn by secure-fedsa from the checked folder of run {facts.run_id}."
+    return f"Written by secure-fedsa at the end of run {facts.run_id}."
+
+
+def _header(facts: RunFacts, summary: dict[str, Any], verdict: str) -> Markup:
     return element(
         "header",
         element("p", "secure-fedsa run report", class_="eyebrow"),
         element("h1", users(facts.agreement.title)),
+        _verdict(verdict),
         *(_alarm(text) for text in wording.warnings(summary)),
-        None if wording.warnings(summary) else _calm(),
+        None if wording.warnings(summary) else _calm(facts),
         element("p", wording.outcome(summary), class_="lead"),
         element("p", wording.privacy_statement(facts, summary), class_="lead"),
         element("p", "Run ", element("code", facts.run_id), class_="run"),
@@ -97,13 +106,34 @@ def _alarm(text: str) -> Markup:
     )
 
 
-def _calm() -> Markup:
-    head, rest = wording.ENCRYPTION_ON.split(". ", maxsplit=1)
+def _calm(facts: RunFacts) -> Markup:
+    head, rest = wording.encryption_on(facts.agreement).split(". ", maxsplit=1)
     return element(
         "div",
         element("p", element("strong", f"{head}."), f" {rest}"),
         class_="banner calm",
         role="status",
+    )
+
+
+def _verdict(verdict: str) -> Markup:
+    """Return what is known about the folder behind the page: a verdict, or that there is none."""
+    if not verdict:
+        return element(
+            "div",
+            element("p", element("strong", "Nothing on this page was checked by reading it. ")),
+            element("p", wording.OWN_PAGE),
+            class_="banner plain",
+        )
+    return element(
+        "div",
+        element("p", "Verdict: ", element("strong", users(verdict))),
+        element(
+            "p",
+            "What is recomputed was worked out again from the run folder when this page was "
+            "drawn. What is attested is the word of those who are named with it.",
+        ),
+        class_="banner plain",
     )
 
 
@@ -149,7 +179,6 @@ def _figure(name: str, value: str, small: str) -> Markup:
 
 
 def _flow_section(facts: RunFacts) -> Markup:
-    protection = facts.agreement.protection
     return section(
         "flow",
         "The run, message by message",
@@ -159,7 +188,7 @@ def _flow_section(facts: RunFacts) -> Markup:
             "thick border is where noise is added: before anything leaves the teacher, and "
             "after the charge is durable.",
         ),
-        legend(he=protection.he),
+        legend(facts.agreement),
         flow(facts),
     )
 
@@ -168,6 +197,7 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     selection, teachers = facts.agreement.selection, summary["teachers"]
     scores = [teacher["score"] for teacher in teachers if teacher["score"] is not None]
     kinds = any(teacher["kind"] is not None for teacher in teachers)
+    ranked = facts.agreement.publish.scores == "order"
     axis = Axis.around(scores, selection.threshold)
     ordered = sorted(
         teachers, key=lambda t: (-t["score"] if t["score"] is not None else 0.0, t["id"])
@@ -177,7 +207,7 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         score, chosen = teacher["score"], bool(teacher["selected"])
         row: list[Child] = [
             join([users(teacher["id"]), element("span", _task(teacher["task"]), class_="sub")]),
-            "not published" if score is None else f"{score:.3f}",
+            _score(score, facts.roster.scores.get(teacher["id"]), ranked=ranked),
             element("span", _status(teacher, selection.threshold), class_=_pill(chosen=chosen)),
         ]
         if kinds:
@@ -195,9 +225,21 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             f"{selection.select} teachers with a score of at least {selection.threshold:g} are "
             "selected; the dashed line is that agreed threshold."
         ),
-        None if scores else element("p", "The scores of this run are not published."),
+        None if scores else element("p", _unpublished(ranked=ranked)),
         table("Scores and selection by teacher", headers, rows, class_="bars stack"),
     )
+
+
+def _score(score: float | None, rank: float | None, *, ranked: bool) -> str:
+    if score is not None:
+        return f"{score:.3f}"
+    return f"rank {rank:g}" if ranked and rank is not None else "not published"
+
+
+def _unpublished(*, ranked: bool) -> str:
+    if ranked:
+        return "The scores of this run are not published; their order is."
+    return "The scores of this run are not published."
 
 
 def _pill(*, chosen: bool) -> str:
@@ -221,7 +263,7 @@ def _status(teacher: dict[str, Any], threshold: float) -> str:
     return "below threshold" if score < threshold else "above, not among the best"
 
 
-def _accuracy_section(summary: dict[str, Any]) -> Markup:
+def _accuracy_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     values = wording.accuracies(summary)
     axis = Axis(0.0, 1.0)
     rows: list[list[Child]] = [
@@ -248,6 +290,9 @@ def _accuracy_section(summary: dict[str, Any]) -> Markup:
             class_="bars stack",
         ),
         element(
-            "p", "The baselines use no teacher, hence spend none of their privacy.", class_="note"
+            "p",
+            "The baselines use no teacher, hence spend none of their privacy. "
+            + wording.whose_accuracies(facts),
+            class_="note",
         ),
     )

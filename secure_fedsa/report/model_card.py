@@ -50,11 +50,13 @@ def model_card(facts: RunFacts, summary: dict[str, Any]) -> str:
         "## Task and teachers",
         _task(facts, summary),
         "## Test accuracy",
-        _accuracy(summary),
+        f"{_accuracy(summary)}\n\n{wording.whose_accuracies(facts)}",
         "## Data and privacy",
         _privacy(facts, summary),
         "## Encryption",
         _encryption(facts),
+        "## What can be checked, and whose word the rest is",
+        _trust(facts),
         "## Limits",
         _bullets([*wording.not_covered(facts, summary), *_limits(summary)]),
     ]
@@ -144,14 +146,35 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
 
 
 def _encryption(facts: RunFacts) -> str:
-    if not facts.agreement.protection.he:
+    agreement = facts.agreement
+    if not agreement.protection.he:
         return f"**{wording.ENCRYPTION_OFF}**"
-    encryption = facts.agreement.encryption
+    encryption = agreement.encryption
     return (
-        f"{wording.ENCRYPTION_ON} Sums: BFV, degree {encryption.poly_modulus_degree}, plain "
-        f"modulus {encryption.plain_modulus}. Query: Paillier, "
-        f"{encryption.query_modulus_bits} bits. The feature key was held by the key holder."
+        f"{wording.encryption_on(agreement)} Sums: BFV, degree {encryption.poly_modulus_degree}, "
+        f"plain modulus {encryption.plain_modulus}. Query: Paillier, "
+        f"{encryption.query_modulus_bits} bits. The feature key was held by "
+        f"{wording.custodian(agreement)}."
     )
+
+
+def _trust(facts: RunFacts) -> str:
+    attested = [f"{plain(what)} *{plain(by)}*" for what, by in wording.attested(facts)]
+    parts = [
+        (
+            f"{wording.RECEIPT} This card is covered too, and proves nothing by itself: "
+            "`secure-fedsa verify` on the whole run folder does the checking. Without `--trust` "
+            f'the most that it says is "{wording.UNCHECKED}".'
+        ),
+        "Anybody can recompute from the run folder:",
+        _bullets(wording.recomputed(facts)),
+        "Attested, that is, the word of those who are named:",
+        _bullets(attested),
+    ]
+    if wording.withheld(facts.agreement):
+        parts += ["By agreement the run folder leaves out:"]
+        parts += [_bullets(wording.withheld(facts.agreement))]
+    return "\n\n".join(parts)
 
 
 def _limits(summary: dict[str, Any]) -> list[str]:
@@ -160,7 +183,6 @@ def _limits(summary: dict[str, Any]) -> list[str]:
             "Trained for one task on the records described above; measured on at most one test "
             "set. Nothing is known about other data, shifts, or groups within the data."
         ),
-        wording.NO_RECEIPT,
     ]
     if any(value is None for value in wording.accuracies(summary).values()):
         found.insert(0, "Where the table says no test data, quality is unknown.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import Child, Markup, bullets, element, number, section, size, table
 from secure_fedsa.report.summary import RunFacts
@@ -17,16 +18,45 @@ _VIEW_NAMES = {
     "auditor": "auditor, or any reader of the run folder",
     "all-others-together": "all other parties together",
 }
-_VIEWS = {
-    "other-teachers": "public messages: roster, masked ciphertexts, opened sum, published scores",
-    "aggregator": "public messages, scores under their blinds",
-    "key-holder": "public messages, all scores, the feature key",
-    "student": "public messages, and what it asked",
-    "auditor": "public messages",
-    "all-others-together": "everything that the others hold: masks and encryption no longer help, "
-    "so at most this teacher's noisy signals",
-}
-_OPEN = "every teacher's single noisy signal, which is public in this run"
+_OPEN = "every teacher's single noisy signal"
+
+
+def _views(agreement: Agreement) -> dict[str, str]:
+    """Return what each view of the run holds, by what is published and who has the key."""
+    publish, he = agreement.publish, agreement.protection.he
+    if not he and publish.ciphertexts:
+        return dict.fromkeys(_VIEW_NAMES, f"{_OPEN}, which is public in this run")
+    public = "public messages: " + ", ".join(_published(agreement))
+    inside = [] if publish.ciphertexts else ["masked ciphertexts" if he else _OPEN]
+    holder, opened = ["the feature key"] if he else [], [] if publish.sums else ["the opened sum"]
+    own = {
+        "aggregator": ["scores under their blinds" if he else "all scores", *inside],
+        "key-holder": ["all scores", *inside],
+        "student": ["what it asked", *opened],
+    }
+    own[agreement.custody] += [*holder, *opened]
+    together = (
+        "masks and encryption no longer help, so at most this teacher's noisy signals"
+        if he
+        else "so this teacher's noisy signals"
+    )
+    return {
+        **{view: "; ".join([public, *own.get(view, [])]) for view in _VIEW_NAMES},
+        "all-others-together": f"everything that the others hold: {together}",
+    }
+
+
+def _published(agreement: Agreement) -> list[str]:
+    publish = agreement.publish
+    found = ["roster"]
+    if agreement.protection.he:
+        found.append("masked ciphertexts" if publish.ciphertexts else "hashes of ciphertexts")
+    else:
+        found.append("hashes of the uploads")
+    found += ["opened sum"] if publish.sums else []
+    return (
+        found + {"none": [], "order": ["order of the scores"], "values": ["scores"]}[publish.scores]
+    )
 
 
 def privacy_sections(facts: RunFacts, summary: dict[str, Any]) -> tuple[Markup, Markup]:
@@ -35,14 +65,11 @@ def privacy_sections(facts: RunFacts, summary: dict[str, Any]) -> tuple[Markup, 
 
 
 def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
-    he, simulated = summary["protection"]["he"], summary["simulated"]
+    simulated, views = summary["simulated"], _views(facts.agreement)
+    bounds = {view: number(summary["epsilon_by_view"][view]) for view in _VIEW_NAMES}
     rows = [
-        [
-            _VIEW_NAMES.get(view, view),
-            f"none (would be {number(epsilon)})" if simulated else number(epsilon),
-            _VIEWS.get(view, "") if he else _OPEN,
-        ]
-        for view, epsilon in summary["epsilon_by_view"].items()
+        [words, f"none (would be {bounds[view]})" if simulated else bounds[view], views[view]]
+        for view, words in _VIEW_NAMES.items()
     ]
     privacy = facts.agreement.privacy
     meaning = (

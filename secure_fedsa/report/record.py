@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from secure_fedsa.messages import RULES
 from secure_fedsa.report import wording
 from secure_fedsa.report.drawing import Axis, bar
 from secure_fedsa.report.markup import (
@@ -19,6 +20,20 @@ from secure_fedsa.report.markup import (
     users,
 )
 from secure_fedsa.report.summary import RunFacts
+
+_PHASES = (
+    "preparation",
+    "opening",
+    "query",
+    "private-summary",
+    "saliency",
+    "features",
+    "release",
+    "amalgamation",
+    "erasure",
+    "after",
+    "baselines",
+)
 
 
 def cost_section(summary: dict[str, Any]) -> Markup:
@@ -50,27 +65,28 @@ def _amounts(
     if not amounts:
         return element("p", f"{caption}: not recorded.")
     axis = Axis.around([float(value) for value in amounts.values()])
+    # JSON objects have no order of their own: a page drawn from a file looks the same.
+    known = (*RULES, *_PHASES)
+    ordered = sorted(amounts, key=lambda name: (known.index(name) if name in known else 99, name))
     rows: list[list[Child]] = [
-        [name, shown(value), bar(value, axis, own=True)] for name, value in amounts.items()
+        [users(name), shown(amounts[name]), bar(amounts[name], axis, own=True)] for name in ordered
     ]
     return table(caption, [what, unit, "Compared"], rows, class_="bars stack")
 
 
-def trust_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+def trust_section(facts: RunFacts) -> Markup:
     """Return the section on what can be worked out again and what is somebody's word."""
+    withheld = wording.withheld(facts.agreement)
     return section(
         "trust",
         "What can be checked, and whose word the rest is",
-        element("p", wording.NO_RECEIPT),
-        element("h3", "The run folder holds enough to work out again"),
-        bullets(wording.recomputable(facts)),
-        element("h3", "Attested: somebody's word"),
-        table(
-            "Attested, by whom",
-            ["What", "By whom"],
-            wording.attested(summary),
-            class_="stack",
-        ),
+        element("p", wording.RECEIPT),
+        element("h3", "Recomputed: anybody can work it out again from the run folder"),
+        bullets(wording.recomputed(facts)),
+        element("h3", "Attested: the word of those who are named"),
+        table("Attested, by whom", ["What", "By whom"], wording.attested(facts), class_="stack"),
+        element("h3", "Left out of the run folder by agreement") if withheld else None,
+        bullets(withheld) if withheld else None,
     )
 
 
@@ -93,7 +109,7 @@ def agreement_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         ["run id", element("code", summary["run_id"])],
         ["seed of splits and training", str(summary["seed"])],
         ["engine", users(summary["engine"])],
-        *([name, users(version)] for name, version in summary["versions"].items()),
+        *([name, users(version)] for name, version in sorted(summary["versions"].items())),
     ]
     return section(
         "agreement",

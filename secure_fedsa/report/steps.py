@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.messages import (
     AGGREGATOR,
     EVERYONE,
@@ -39,6 +40,7 @@ class Message:
     recipients: tuple[Role, ...]
     cover: Cover
     text: str
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ Step = Message | Local | Phase
 
 def steps(facts: RunFacts) -> list[Step]:
     """Return the steps of a run in order."""
-    he = facts.agreement.protection.he
+    he, custodian = facts.agreement.protection.he, facts.agreement.custody
     chosen, everyone = len(facts.roster.members), len(facts.agreement.teachers)
     noise = (
         Local(TEACHER, "fake", "SIMULATED noise: not private")
@@ -73,7 +75,7 @@ def steps(facts: RunFacts) -> list[Step]:
         Phase("1 Readiness: no private data yet"),
         _to_all("nonce", "fresh numbers, which make the run id"),
         _to_all("keys", "sealing keys of this run"),
-        _said("feature-key", KEY_HOLDER, "one-use public key for features" if he else "no key"),
+        _said("feature-key", custodian, "one-use public key for features" if he else "no key"),
         _said("query-key", STUDENT, "query key, with its proof" if he else "no query key"),
         _said("query-secret", STUDENT, "how to open replies" if he else "empty: nothing to open"),
         _said(
@@ -96,26 +98,56 @@ def steps(facts: RunFacts) -> list[Step]:
         Phase(f"4 Features, from the {chosen} selected teachers"),
         _said("mask-share", TEACHER, "pairwise masks" if he else "exchanged, but NOT USED"),
         _said("roster-signature", TEACHER, "we take part in this roster"),
-        Message(
-            "upload",
-            TEACHER,
-            RULES["upload"].recipients,
-            "hidden" if he else "open",
-            "noisy signal, masked and encrypted" if he else "noisy signal IN THE OPEN",
-        ),
+        _upload(facts.agreement),
         Phase("5 Release of one sum"),
-        Message(
-            "sum",
-            AGGREGATOR,
-            (KEY_HOLDER,),
-            "hidden" if he else "public",
-            "the sum, still encrypted" if he else "the sum",
-        ),
-        Local(KEY_HOLDER, "act", "add again, log, open" if he else "add again, log"),
-        _said("release", KEY_HOLDER, "the sum, for all to read"),
+        _sum(facts.agreement),
+        *_release(facts.agreement),
         Phase("6 The student learns"),
         Local(STUDENT, "act", "build the student"),
         _said("result", STUDENT, "the student's hash"),
+    ]
+
+
+def _upload(agreement: Agreement) -> Message:
+    he = agreement.protection.he
+    return Message(
+        "upload",
+        TEACHER,
+        RULES["upload"].recipients,
+        "hidden" if he else "open",
+        "noisy signal, masked and encrypted" if he else "noisy signal IN THE OPEN",
+        published=agreement.publish.ciphertexts,
+    )
+
+
+def _sum(agreement: Agreement) -> Message:
+    he = agreement.protection.he
+    return Message(
+        "sum",
+        AGGREGATOR,
+        RULES["sum"].recipients,
+        "hidden" if he else "public",
+        "the sum, still encrypted" if he else "the sum",
+        published=agreement.publish.ciphertexts,
+    )
+
+
+def _release(agreement: Agreement) -> list[Step]:
+    """Return how the sum is opened, by who holds the feature key and who may read the sum."""
+    he, custodian = agreement.protection.he, agreement.custody
+    sealed = [_said("sealed-sum", custodian, "the sum, for the student alone")]
+    words = "the sum, for all to read" if agreement.publish.sums else "one sum was opened"
+    end: list[Step] = [
+        *([] if agreement.publish.sums else sealed),
+        _said("release", custodian, words),
+    ]
+    if custodian == KEY_HOLDER:
+        return [Local(KEY_HOLDER, "act", "add again, log, open" if he else "add again, log"), *end]
+    return [
+        Local(KEY_HOLDER, "act", "add again, log"),
+        _said("permit", KEY_HOLDER, "may open this one sum"),
+        Local(AGGREGATOR, "act", "open with its key" if he else "pass the sum on"),
+        *end,
     ]
 
 
@@ -137,9 +169,11 @@ def in_words(step: Message) -> str:
         else " and ".join("each teacher" if role == TEACHER else role for role in step.recipients)
     )
     cover = {
-        "public": "signed, for all to read",
+        "public": "signed, for all to read" if step.published else "signed",
         "sealed": "sealed to its recipient",
         "hidden": "signed; content encrypted",
-        "open": "signed; READABLE BY ALL",
+        "open": f"signed; READABLE BY {'ALL' if step.published else 'ITS RECIPIENTS'}",
     }[step.cover]
+    if not step.published:
+        cover += "; the run folder has its hash only"
     return f"{sender} to {named}: {step.kind}: {step.text} ({cover})"

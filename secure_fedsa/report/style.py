@@ -28,6 +28,8 @@ code{font:.88em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .note{color:var(--soft);font-size:.92rem}
 .banner{border-radius:6px;padding:.85rem 1.1rem;margin:1.2rem 0;max-width:none}
 .banner p{margin:0;max-width:none}
+.plain{background:var(--wash);border-left:5px solid var(--quiet)}
+.plain p+p{margin-top:.4rem}
 .calm{background:var(--calm-wash);border-left:5px solid var(--calm)}
 .calm strong{color:var(--calm)}
 .alarm{background:var(--alarm);color:#fff;font-size:1.12rem;border:3px solid #fff;

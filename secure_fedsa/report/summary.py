@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import VerificationError
 from secure_fedsa.messages import Roster
 from secure_fedsa.plan import Plan
 
@@ -25,6 +26,7 @@ class RunFacts:
             nobody.
         demo: True when the data are the demo's, so that scores and kinds may be shown.
         roster: The roster whose sum was opened.
+        charged: The teachers that published a ledger segment, sorted.
         kinds: What the demo made each teacher for, None if not known.
         accuracy: Test accuracies by name; None where there is no test.
         seconds: Wall seconds by phase.
@@ -48,6 +50,7 @@ class RunFacts:
     accuracy: dict[str, float | None]
     seconds: dict[str, float]
     versions: dict[str, str]
+    charged: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     resumed: bool = False
     engine: str = "in-process"
@@ -96,6 +99,7 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         "accountant": facts.plan.accounting.accountant,
         "accounting": facts.plan.accounting.to_dict(),
         "teachers": teachers,
+        "class_names": list(facts.class_names),
         "accuracy": dict(facts.accuracy),
         "payload_bytes": facts.payload_bytes,
         "bytes_by_kind": dict(facts.bytes_by_kind),
@@ -106,3 +110,78 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         },
         "versions": dict(facts.versions),
     }
+
+
+def facts_of(
+    summary: dict[str, Any],
+    *,
+    agreement: Agreement,
+    plan: Plan,
+    roster: Roster,
+    charged: tuple[str, ...],
+) -> RunFacts:
+    """Return the facts of a run from its summary.json, to draw its report again.
+
+    What follows from agreement and messages is taken from there. The rest is the
+    aggregator's word: it is taken as it is, if it has the types that a report needs.
+
+    Raises:
+        VerificationError: If an entry has another type.
+    """
+    seconds = _numbers(summary, "wall_seconds")
+    if "total" not in seconds:
+        raise _wrong("wall_seconds")
+    kinds = {
+        teacher["id"]: _typed(teacher, "kind", str | None)
+        for teacher in _typed(summary, "teachers", list)
+    }
+    return RunFacts(
+        agreement=agreement,
+        plan=plan,
+        run_id=_typed(summary, "run_id", str),
+        seed=_typed(summary, "seed", int),
+        simulated_noise=_typed(summary, "simulated", bool),
+        demo=any(kind is not None for kind in kinds.values()),
+        roster=roster,
+        kinds=kinds,
+        accuracy=_numbers(summary, "accuracy", optional=True),
+        seconds={phase: value for phase, value in seconds.items() if phase != "total"},
+        versions=_texts(summary, "versions", dict),
+        charged=charged,
+        class_names=tuple(_texts(summary, "class_names", list)),
+        resumed=_typed(summary, "resumed", bool),
+        engine=_typed(summary, "engine", str),
+        payload_bytes=_typed(summary, "payload_bytes", int),
+        bytes_by_kind=_numbers(summary, "bytes_by_kind"),
+        total_seconds=seconds["total"],
+    )
+
+
+def _wrong(name: str) -> VerificationError:
+    return VerificationError("summary.json", f"{name}: has another type than a report can show.")
+
+
+def _typed(values: dict[str, Any], name: str, kind: Any) -> Any:
+    value = values.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise _wrong(name)
+    return value
+
+
+def _numbers(summary: dict[str, Any], name: str, *, optional: bool = False) -> dict[str, Any]:
+    """Return numbers from 0 up by name; None too where they are optional."""
+    values: dict[str, Any] = _typed(summary, name, dict)
+    for value in values.values():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not (number or (optional and value is None)):
+            raise _wrong(name)
+    return values
+
+
+def _texts(summary: dict[str, Any], name: str, kind: type) -> Any:
+    """Return a list of texts, or texts by name."""
+    values = _typed(summary, name, kind)
+    held = values.values() if isinstance(values, dict) else values
+    if not all(isinstance(value, str) for value in held):
+        raise _wrong(name)
+    return values

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER
+from secure_fedsa.report import claims
 from secure_fedsa.report.markup import number, share
 from secure_fedsa.report.summary import RunFacts
 
-NO_RECEIPT = "A receipt that others can verify is not part of this version."
+UNCHECKED = "consistent, identities not checked"
+RECEIPT = (
+    "The receipt (receipt.dsse.json) covers every other file of the run folder. It is signed by "
+    "the aggregator, the key holder and every selected teacher; this software signs for a party "
+    "only what agrees with that party's own records. The receipt has two lists."
+)
+OWN_PAGE = (
+    "This page is itself one of the files that the receipt covers: it proves nothing about the "
+    "run or about itself. `secure-fedsa verify` judges the folder. Without --trust the most "
+    f'that it says is "{UNCHECKED}", because a folder alone cannot show whose keys it names; '
+    "a run that was made up from beginning to end gets the same verdict."
+)
 
 ENCRYPTION_OFF = (
     "ENCRYPTION AND MASKS ARE OFF: this run summed the teachers' noisy signals in the open. "
@@ -18,11 +32,6 @@ SIMULATED_NOISE = (
     "SIMULATED NOISE: protects nobody. The noise came from a seed, so that anyone can subtract "
     "it. No differential privacy holds for this run, whatever epsilon it names. It is a test."
 )
-ENCRYPTION_ON = (
-    "Encryption and masks are on. The aggregator added encrypted, masked signals; "
-    "the key holder opened one sum; no message showed a single teacher's signal."
-)
-
 ACCURACY_NAMES = {
     "student": "Student (with the public encoder)",
     "student_network": "Student network (alone, raw records)",
@@ -38,6 +47,7 @@ ACCURACY_MEANING = {
     "scratch": "the same network on the student's few labels only",
 }
 OWN = ("student", "student_network")
+_NAMES_SHOWN = 24
 
 
 def warnings(summary: dict[str, Any]) -> list[str]:
@@ -68,6 +78,14 @@ def best_baseline(summary: dict[str, Any]) -> tuple[str, float] | None:
         return None
     best = max(values, key=lambda name: values[name])
     return best, values[best]
+
+
+def whose_accuracies(facts: RunFacts) -> str:
+    """Return whose word the accuracies are."""
+    return (
+        f"All accuracies are attested by {facts.agreement.only(AGGREGATOR)}: the run folder does "
+        "not hold what it takes to work them out again."
+    )
 
 
 def outcome(summary: dict[str, Any]) -> str:
@@ -115,7 +133,8 @@ def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
         f"For each teacher, this run is differentially private with epsilon "
         f"{number(summary['epsilon'])} at delta {number(summary['delta'])}, for "
         f"{neighbours(facts)}. The teacher adds all of this noise by itself before anything "
-        "leaves it, so this one bound holds against every coalition of all the other parties."
+        "leaves it, so this one bound holds against every coalition of all the other parties. "
+        "That it drew this noise is the teacher's word: nobody else can work that out."
     )
 
 
@@ -127,19 +146,16 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "query, the scores and the student itself are made from them without noise."
         ),
         "Facts about an institution as a whole (its classes, their balance, what sets its "
-        "records apart) are not hidden by differential privacy. "
-        + (
-            "Masks and encryption hide single teachers' signals; the sum, the roster and the "
-            "agreement stay visible."
-            if summary["protection"]["he"]
-            else "In this run nothing else hides them either."
-        ),
+        "records apart) are not hidden by differential privacy. " + _hidden(facts.agreement),
         (
             "Epsilon is this run's. Earlier and later runs on the same data add up: across runs "
             "only the composition of differential privacy is claimed, in each teacher's ledger. "
             "A person with records at several teachers composes over them."
         ),
-        "Who was selected is attested by the parties that signed, not verifiable by others.",
+        (
+            "Who was selected is attested by the parties that signed the receipt: nobody else "
+            "can work it out again."
+        ),
     ]
     if facts.agreement.privacy.unit == "record":
         limits.insert(
@@ -153,46 +169,74 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     return limits
 
 
-def attested(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what a reader of the run folder has to take somebody's word for."""
-    return [
-        ("Scores and the selection", "the teachers, the aggregator and the key holder together"),
-        ("That fresh noise was drawn, and that it is the agreed noise", "each teacher"),
-        ("That the records are real, and that they are what the ledger says", "each teacher"),
-        ("That nothing else was decrypted, and that keys were erased", "the key holder"),
-        ("That noisy signals and per-run secrets were erased", "each party"),
-        ("That the student was built from the opened sum", "the student"),
-        ("All accuracies" + (" (demo)" if _is_demo(summary) else ""), "the student"),
-        ("Wall times, versions and this page", "whoever ran the software"),
-    ]
+def _hidden(agreement: Agreement) -> str:
+    if not agreement.protection.he:
+        return "In this run nothing else hides them either."
+    text = "Masks and encryption hide single teachers' signals; "
+    if agreement.publish.sums:
+        return text + "the sum, the roster and the agreement stay visible."
+    return (
+        f"{text}the roster and the agreement stay visible, and the sum to the student and to "
+        f"{custodian(agreement)}."
+    )
 
 
-def recomputable(facts: RunFacts) -> list[str]:
-    """Return what the files of the run folder suffice to work out again."""
-    agreement = facts.agreement
-    found = [
-        (
-            "signatures of the agreement and of all messages, and the run id from agreement and "
-            "nonces (whose keys these are, the folder alone cannot show)"
-        ),
-        "epsilon from the agreement's noise, and each teacher's charge in its ledger segment",
-        "the roster's size against the agreed minimum, and that every member signed it",
-        "the student's hash in its result message, from student/",
-    ]
-    if agreement.protection.he:
-        found.append("the homomorphic sum, from the uploaded ciphertexts")
-        found.append(
-            "the opened sum, from the sum's ciphertext and the published one-use key"
-            if agreement.publish.feature_key
-            else "not the opened sum: the agreement keeps the one-use key"
-        )
+def encryption_on(agreement: Agreement) -> str:
+    """Return what encryption and masks did in a run that has them, by who held the key."""
+    text = "Encryption and masks are on. The aggregator added encrypted, masked signals; "
+    if agreement.custody == KEY_HOLDER:
+        text += "the key holder opened one sum; "
     else:
-        found.append("the sum, from the uploads, which are in the open")
+        text += (
+            "it also held the feature key, and opened one sum with the key holder's permit: "
+            "that it opened nothing else is its word, and masks keep single signals from it; "
+        )
+    return text + "no message showed a single teacher's signal."
+
+
+def encryption_of(agreement: Agreement) -> str:
+    """Return what encryption and masks did, or that they were off."""
+    return encryption_on(agreement) if agreement.protection.he else ENCRYPTION_OFF
+
+
+def custodian(agreement: Agreement) -> str:
+    """Return who held the feature key, in words."""
+    return "the " + agreement.custody.replace("-", " ")
+
+
+def withheld(agreement: Agreement) -> list[str]:
+    """Return what the agreement keeps out of the run folder, in words."""
+    publish, found = agreement.publish, []
+    if not publish.ciphertexts:
+        found.append("The uploads and their sum are not published; their signed hashes are.")
+    if not publish.sums:
+        found.append("The opened sum is not published: it went to the student, sealed.")
+    if agreement.protection.he and not publish.feature_key:
+        found.append("The one-use feature key is not published, so nobody can decrypt again.")
+    if publish.scores == "none":
+        found.append("Neither the scores nor their order are published.")
+    elif publish.scores == "order":
+        found.append("The order of the scores is published, the scores are not.")
     return found
 
 
-def _is_demo(summary: dict[str, Any]) -> bool:
-    return any(teacher["kind"] is not None for teacher in summary["teachers"])
+def recomputed(facts: RunFacts) -> list[str]:
+    """Return what anybody can work out again from the run folder."""
+    return [claims.WORDS[claim] for claim in claims.recomputed(facts.agreement)]
+
+
+def attested(facts: RunFacts) -> list[tuple[str, str]]:
+    """Return what a reader has to take somebody's word for, and whose."""
+    entries = claims.attested(facts.agreement, facts.roster.members, facts.charged)
+    return [
+        (claims.WORDS[entry["claim"]], "attested by " + _listed(entry["by"])) for entry in entries
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    text = ", ".join(names[:_NAMES_SHOWN]) or "nobody"
+    return f"{text} and {more} more whom the receipt names" if more > 0 else text
 
 
 def _lower(name: str) -> str:

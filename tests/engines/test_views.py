@@ -108,7 +108,7 @@ def test_the_search_finds_what_is_there() -> None:
 def test_a_reader_of_the_transcript_sees_no_secret(secrets: Secrets) -> None:
     """The run folder is what one shows to others."""
     assert len(secrets.found) > 40
-    shown = transcript(secrets.outcome.envelopes)
+    shown = transcript(secrets.outcome.envelopes, secrets.run.agreement)
     texts = [*shown.files.values(), *secrets.outcome.envelopes]
     texts += [text.encode() for text in (*secrets.outcome.refused, secrets.outcome.problem)]
     assert leaks(secrets.found, *texts) == set()

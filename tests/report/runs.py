@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from secure_fedsa.agreement import (
     Agreement,
@@ -37,7 +37,12 @@ ACCURACY: dict[str, float | None] = {
 
 
 def agreement(
-    *, he: bool = True, task: tuple[str, ...] = TASK, title: str = "Demo: Fashion-MNIST"
+    *,
+    he: bool = True,
+    task: tuple[str, ...] = TASK,
+    title: str = "Demo: Fashion-MNIST",
+    custody: Literal["key-holder", "aggregator"] = "key-holder",
+    publish: Publish | None = None,
 ) -> Agreement:
     names = [f"teacher-{number}" for number in range(1, 10)]
     parties = {name: Party(TEACHER, f"{at:064x}", task) for at, name in enumerate(names, start=1)}
@@ -47,7 +52,8 @@ def agreement(
         version=1,
         title=title,
         route="noisy-release",
-        custody="key-holder",
+        simulation=False,
+        custody=custody,
         parties=parties,
         encoder=Encoder("ab" * 32, 256, "cd" * 32),
         privacy=Privacy(
@@ -69,7 +75,7 @@ def agreement(
         features=Features(2**26, 3728.0),
         encryption=Encryption("bfv", 4096, (54, 55), 17179754497, 3072),
         selection=Selection(select=6, threshold=0.25, minimum_cohort=3, max_colluding=1),
-        publish=Publish(scores="values", feature_key=he),
+        publish=publish or Publish("values", ciphertexts=True, sums=True, feature_key=he),
         limits=Limits(30, 60, 2),
         signatures=dict.fromkeys(parties, "00" * 64),
     )
@@ -82,7 +88,8 @@ def planned(*, he: bool) -> Plan:
 
 def facts(*, he: bool = True, **changes: Any) -> RunFacts:
     """Return a run of nine teachers, the first six selected."""
-    text = {name: changes.pop(name) for name in ("task", "title") if name in changes}
+    choices = ("task", "title", "custody", "publish")
+    text = {name: changes.pop(name) for name in choices if name in changes}
     agreed = agreement(he=he, **text)
     names = agreed.teachers
     made = RunFacts(
@@ -95,6 +102,7 @@ def facts(*, he: bool = True, **changes: Any) -> RunFacts:
         roster=Roster(
             1, names[:6], "00" * 32, "11" * 32, {}, dict(zip(names, SCORES, strict=True))
         ),
+        charged=names,
         kinds=dict(zip(names, KINDS, strict=True)),
         accuracy=ACCURACY,
         seconds={

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from secure_fedsa.messages import EVERYONE, RULES
-from secure_fedsa.report import wording
+from secure_fedsa.agreement import Publish
+from secure_fedsa.messages import AGGREGATOR, CUSTODIANS, EVERYONE, KEY_HOLDER, RULES, Role
+from secure_fedsa.report import claims, wording
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.markup import number, readable
-from secure_fedsa.report.steps import Local, Message, steps
+from secure_fedsa.report.steps import Local, Message, in_words, steps
 from secure_fedsa.report.summary import RunFacts
 from tests.report import runs
 
+SHUT = Publish("none", ciphertexts=False, sums=False, feature_key=False)
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=y>'
 
 
@@ -75,8 +77,10 @@ def quiet(**changes: Any) -> RunFacts:
         runs.facts(he=False),
         runs.facts(simulated_noise=True),
         quiet(accuracy={}, bytes_by_kind={}, seconds={}),
+        runs.facts(custody="aggregator", publish=SHUT),
+        runs.facts(he=False, custody="aggregator", publish=SHUT),
     ],
-    ids=["on", "off", "simulated", "bare"],
+    ids=["on", "off", "simulated", "bare", "shut", "shut-off"],
 )
 def test_is_well_formed_and_needs_nothing_from_elsewhere(made: RunFacts) -> None:
     """A reader offline would see half a page; an online one would tell a stranger of it."""
@@ -113,7 +117,7 @@ def test_warns_in_red_when_encryption_is_off() -> None:
     assert [alarm["class"] for alarm in alarms] == ["banner alarm"]
     assert "ENCRYPTION AND MASKS ARE OFF:" in parsed.text
     assert "NOT ENCRYPTED" in parsed.text
-    assert wording.ENCRYPTION_ON[:25] not in parsed.text
+    assert "Encryption and masks are on" not in parsed.text
 
 
 def test_warns_in_red_and_claims_no_epsilon_when_noise_is_simulated() -> None:
@@ -131,7 +135,7 @@ def test_is_calm_about_a_protected_run() -> None:
     assert not [d for d in parsed.named("div") if d.get("role") == "alert"]
     assert "ARE OFF" not in parsed.text
     assert "SIMULATED" not in parsed.text
-    assert wording.ENCRYPTION_ON in parsed.text
+    assert wording.encryption_on(runs.agreement()) in parsed.text
 
 
 def test_keeps_back_what_the_agreement_keeps_back() -> None:
@@ -173,9 +177,63 @@ def test_says_what_is_covered_and_what_is_not() -> None:
         "Facts about an institution as a whole",
         "across runs only the composition of differential privacy is claimed",
         "Who was selected is attested",
-        "A receipt that others can verify is not part of this version.",
+        "That it drew this noise is the teacher's word",
+        "All accuracies are attested by aggregator",
+        'the most that it says is "consistent, identities not checked"',
     ):
         assert words in parsed.text
+
+
+def test_names_whose_word_each_attested_claim_is_and_never_calls_it_verified() -> None:
+    """An auditor would take somebody's word for something that was worked out."""
+    made = runs.facts()
+    parsed = page(made)
+    whole = re.sub(r"\s+", " ", parsed.text)
+    for claim in claims.recomputed(made.agreement):
+        assert claims.WORDS[claim] in whole
+    for entry in claims.attested(made.agreement, made.roster.members, made.charged):
+        named = f"{claims.WORDS[entry['claim']]} attested by {', '.join(entry['by'])}"
+        assert named in re.sub(r"(?<=[.])(?=attested)", " ", whole)
+    assert not re.search(r"\bverified\b", whole, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("he", [True, False])
+def test_custody_and_what_is_withheld_are_said_in_words(he: bool) -> None:
+    """A reader would think that the key holder opened what the student's side opened."""
+    made = runs.facts(he=he, custody="aggregator", publish=SHUT)
+    parsed = page(made)
+    for words in wording.withheld(made.agreement):
+        assert words in parsed.text
+    assert "the key holder opened" not in parsed.text
+    assert "the sum, for all to read" not in parsed.text
+    assert "which is public in this run" not in parsed.text
+    assert "signed, for all to read" in parsed.text  # other messages still are
+    assert "No other sum of this run was opened.attested by aggregator" in parsed.text
+    assert claims.WORDS["homomorphic-sum"] + "attested by aggregator, key-holder" in parsed.text
+    assert ("it also held the feature key" in parsed.text) == he
+
+
+def test_ranks_are_shown_where_only_their_order_is_published() -> None:
+    """A reader could not see why a teacher was left out, or would see more than agreed."""
+    publish = Publish("order", ciphertexts=True, sums=True, feature_key=True)
+    made = runs.facts(publish=publish, accuracy={})  # accuracies look like scores
+    ranks = {name: float(at) for at, name in enumerate(made.agreement.teachers, start=1)}
+    parsed = page(replace(made, roster=replace(made.roster, scores=ranks)))
+    assert "rank 9" in parsed.text
+    assert "The scores of this run are not published; their order is." in parsed.text
+    assert not any(f"{score:.3f}" in parsed.text for score in runs.SCORES)
+
+
+def test_the_page_in_the_folder_has_no_verdict_and_a_drawn_one_has() -> None:
+    """Forgers write pages too: one that says 'checked' of itself must not look normal."""
+    made = runs.both(runs.facts())
+    bare = Page(report_html(*made))
+    assert "Nothing on this page was checked by reading it." in bare.text
+    assert "Verdict:" not in bare.text
+    verdict = "consistent, identities checked against <keys>.toml"
+    drawn = Page(report_html(*made, verdict=verdict))
+    assert f"Verdict: {verdict}" in drawn.text
+    assert "Nothing on this page was checked" not in drawn.text
 
 
 def test_names_the_unit_and_relation_of_the_agreement() -> None:
@@ -207,20 +265,30 @@ def test_is_readable_without_seeing_it() -> None:
 
 
 @pytest.mark.parametrize("he", [True, False])
-def test_drawing_follows_the_table_of_message_rules(he: bool) -> None:
+@pytest.mark.parametrize("custody", [KEY_HOLDER, AGGREGATOR])
+@pytest.mark.parametrize("shut", [True, False])
+def test_drawing_follows_the_table_of_message_rules(he: bool, custody: Role, shut: bool) -> None:
     """A drawing that differs from the rules would tell an auditor a wrong story."""
-    run = steps(runs.facts(he=he))
+    made = runs.facts(he=he, custody=custody, publish=SHUT if shut else None)
+    run = steps(made)
     drawn = {step.kind: step for step in run if isinstance(step, Message)}
-    assert set(drawn) == set(RULES) - {"abort"}
+    absent = {"abort"} | ({"permit"} if custody == KEY_HOLDER else set())
+    absent |= set() if shut else {"sealed-sum"}
+    assert set(drawn) == set(RULES) - absent
     for kind, step in drawn.items():
         rule = RULES[kind]
         senders = EVERYONE if step.sender is None else (step.sender,)
-        assert set(senders) == set(rule.senders)
+        expected = (custody,) if rule.senders == CUSTODIANS else rule.senders
+        assert set(senders) == set(expected)
         assert set(step.recipients) == set(rule.recipients)
         assert (step.cover == "sealed") == (rule.message_class == "sealed")
+        assert step.published == (not shut or kind not in {"upload", "sum"})
     assert (drawn["upload"].cover == "hidden") == he
     acts = [step.act for step in run if isinstance(step, Local)]
     assert acts.count("noise") == 1
+    words = " ".join(in_words(step) for step in drawn.values())
+    assert ("READABLE BY ALL" in words) == (not he and not shut)
+    assert ("READABLE BY ITS RECIPIENTS" in words) == (not he and shut)
 
 
 def test_many_teachers_still_make_a_page() -> None:

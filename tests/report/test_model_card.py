@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from secure_fedsa.agreement import Publish
 from secure_fedsa.models.records import RecordSchema
 from secure_fedsa.models.training import Architecture, TrainingSpec, train
 from secure_fedsa.report.model_card import model_card
@@ -27,11 +28,23 @@ def test_says_what_a_user_of_the_student_must_know() -> None:
         "| From scratch, no teachers | 0.701 |",
         "`network.safetensors`",
         "`architecture.json`",
-        "A receipt that others can verify is not part of this version.",
+        'the most that it says is "consistent, identities not checked"',
+        "*attested by teacher-1, teacher-2,",
+        "The feature key was held by the key holder.",
     ):
         assert words in card
     assert "ARE OFF" not in card
     assert "SIMULATED" not in card
+    assert not re.search(r"\bverified\b", card, re.IGNORECASE)
+
+
+def test_says_who_held_the_key_and_what_is_left_out() -> None:
+    """A student whose makers could open the sum alone would pass for a better guarded one."""
+    publish = Publish("none", ciphertexts=False, sums=False, feature_key=False)
+    card = model_card(*runs.both(runs.facts(custody="aggregator", publish=publish)))
+    assert "The feature key was held by the aggregator." in card
+    assert "No other sum of this run was opened. *attested by aggregator*" in card
+    assert "- The opened sum is not published" in card
 
 
 def test_warns_when_encryption_is_off_or_noise_simulated() -> None:

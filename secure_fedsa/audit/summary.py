@@ -1,0 +1,129 @@
+"""What summary.json says that follows from the agreement and the messages.
+
+Accuracies, sizes, times and versions follow from nothing in the folder: they stay the
+aggregator's word.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit.evidence import Evidence, decode
+from secure_fedsa.audit.failures import require
+from secure_fedsa.audit.ledgers import Accounting
+from secure_fedsa.audit.opening import Opening
+from secure_fedsa.engines.run_folder import SUMMARY_FILE
+from secure_fedsa.messages import Roster
+from secure_fedsa.report.summary import VIEWS
+from secure_fedsa.wire import canonical
+
+_ENTRIES = {
+    "accountant",
+    "accounting",
+    "accuracy",
+    "bytes_by_kind",
+    "class_names",
+    "custody",
+    "delta",
+    "engine",
+    "epsilon",
+    "epsilon_by_view",
+    "neighbours",
+    "payload_bytes",
+    "privacy_unit",
+    "protection",
+    "resumed",
+    "route",
+    "run_id",
+    "seed",
+    "simulated",
+    "teachers",
+    "values_per_teacher",
+    "versions",
+    "wall_seconds",
+}
+# Epsilon goes through the machine's logarithm.
+_TOLERANCE = 1e-9
+
+
+def check_summary(
+    evidence: Evidence, opening: Opening, roster: Roster, accounting: Accounting
+) -> None:
+    """Check the summary against the agreement, the final roster and the charged events.
+
+    Raises:
+        VerificationError: If an entry is missing, unknown, or not what they give.
+    """
+    summary = decode(evidence.read(SUMMARY_FILE), SUMMARY_FILE)
+    require(isinstance(summary, dict), SUMMARY_FILE, "is not a JSON object.")
+    for name in sorted(set(summary) ^ _ENTRIES):
+        known = name in _ENTRIES
+        require(False, SUMMARY_FILE, f"{name}: is {'missing' if known else 'no entry'}.")
+    agreement = opening.agreement
+    for name, value in _expected(opening).items():
+        _must_equal(name, summary[name], value)
+    _must_equal("teachers", _without_kinds(summary["teachers"]), _teachers(agreement, roster))
+    _must_be_close("epsilon", summary["epsilon"], accounting.epsilon)
+    views = summary["epsilon_by_view"]
+    same = isinstance(views, dict) and set(views) == set(VIEWS)
+    require(same, SUMMARY_FILE, f"epsilon_by_view: does not have the views {', '.join(VIEWS)}.")
+    for view, epsilon in views.items():
+        _must_be_close(f"epsilon_by_view.{view}", epsilon, accounting.epsilon)
+    details = summary["accounting"]
+    require(isinstance(details, dict), SUMMARY_FILE, "accounting: is not an object.")
+    for name, value in asdict(accounting).items():
+        _must_be_close(f"accounting.{name}", details.get(name), value)
+
+
+def _expected(opening: Opening) -> dict[str, Any]:
+    agreement = opening.agreement
+    return {
+        "run_id": opening.run_id,
+        "simulated": False,
+        "route": agreement.route,
+        "protection": asdict(agreement.protection),
+        "custody": agreement.custody,
+        "delta": agreement.privacy.delta,
+        "privacy_unit": agreement.privacy.unit,
+        "neighbours": agreement.privacy.neighbours,
+        "values_per_teacher": agreement.feature_values,
+    }
+
+
+def _teachers(agreement: Agreement, roster: Roster) -> list[dict[str, Any]]:
+    shown = agreement.publish.scores == "values"
+    return [
+        {
+            "id": name,
+            "task": list(agreement.parties[name].classes),
+            "selected": name in roster.members,
+            "score": roster.scores.get(name) if shown else None,
+        }
+        for name in agreement.teachers
+    ]
+
+
+def _without_kinds(listed: Any) -> Any:
+    """Return the listed teachers without what a demo made each of them for."""
+    if not isinstance(listed, list):
+        return listed
+    for entry in listed:
+        named = isinstance(entry, dict) and isinstance(entry.get("kind", ""), str | None)
+        require(named and "kind" in entry, SUMMARY_FILE, "teachers: one has no kind.")
+    return [{name: value for name, value in t.items() if name != "kind"} for t in listed]
+
+
+def _must_equal(name: str, found: Any, expected: Any) -> None:
+    # As bytes: to Python true equals 1, and to JSON 1.0 is spelled 1.
+    same = canonical.encode(found) == canonical.encode(expected)
+    require(same, SUMMARY_FILE, f"{name}: is not what agreement and messages give.")
+
+
+def _must_be_close(name: str, found: Any, expected: float) -> None:
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    require(number, SUMMARY_FILE, f"{name}: is no number.")
+    close = math.isclose(found, expected, rel_tol=_TOLERANCE)
+    require(close, SUMMARY_FILE, f"{name}: is {found!r}, but the charged events give {expected!r}.")

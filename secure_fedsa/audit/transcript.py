@@ -1,0 +1,223 @@
+"""Every message of a run: who says what to whom, in which order.
+
+Each file is judged for itself and against the agreement; what the messages add up to is
+judged by the modules that follow.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit.agreed import Agreed
+from secure_fedsa.audit.evidence import Evidence, decode, values_in
+from secure_fedsa.audit.failures import blaming, require
+from secure_fedsa.audit.layout import TRANSCRIPT, message_file
+from secure_fedsa.engines.run_folder import is_withheld
+from secure_fedsa.errors import DataError, SignatureError
+from secure_fedsa.messages import RULES, Body
+from secure_fedsa.roles.custody import check_custody
+from secure_fedsa.wire import bodies, canonical, keys
+from secure_fedsa.wire.envelope import DOMAIN, EVERYONE, VERSION, Directory, Header
+
+# Of all messages together: hours could pass over many files that each just pass.
+_MOST_VALUES = 10_000_000
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message whose sender, kind, form and signature were checked.
+
+    Attributes:
+        file: Where it stands.
+        header: What was signed.
+        hash: The envelope's hash.
+        body: What it says; None where the folder does not show it.
+    """
+
+    file: str
+    header: Header
+    hash: str
+    body: Body | None
+
+    def says(self, kind: type[B]) -> B:
+        """Return the body of a message that must have one of this type."""
+        assert isinstance(self.body, kind)
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All messages of a run, each checked for itself.
+
+    Attributes:
+        agreed: The agreement that they were checked against.
+        messages: By sender, then in the order in which it sent them.
+    """
+
+    agreed: Agreed
+    messages: tuple[Message, ...]
+    _of_kind: dict[str, tuple[Message, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Message]] = defaultdict(list)
+        for message in self.messages:
+            found[message.header.kind].append(message)
+        kinds = {kind: tuple(messages) for kind, messages in found.items()}
+        object.__setattr__(self, "_of_kind", kinds)
+
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement."""
+        return self.agreed.agreement
+
+    def of(self, kind: str) -> tuple[Message, ...]:
+        """Return all messages of a kind."""
+        return self._of_kind.get(kind, ())
+
+    def at_most_one_each(self, kind: str) -> dict[str, Message]:
+        """Return the messages of a kind by sender.
+
+        Raises:
+            VerificationError: If a party sent two.
+        """
+        found: dict[str, Message] = {}
+        for message in self.of(kind):
+            sender = message.header.sender
+            require(sender not in found, message.file, f"is a second {kind} of {sender}.")
+            found[sender] = message
+        return found
+
+    def one_each(self, kind: str, senders: Iterable[str]) -> dict[str, Message]:
+        """Return the one message of a kind that each of ``senders`` had to send.
+
+        Raises:
+            VerificationError: If one is missing, or a party sent two.
+        """
+        found = self.at_most_one_each(kind)
+        for sender in senders:
+            require(sender in found, f"{TRANSCRIPT}/", f"holds no {kind} of {sender}.")
+        return found
+
+    def one(self, kind: str, sender: str) -> Message:
+        """Return the one message of a kind that ``sender`` had to send.
+
+        Raises:
+            VerificationError: If there is none, or a second.
+        """
+        return self.one_each(kind, (sender,))[sender]
+
+
+def check_transcript(evidence: Evidence, agreed: Agreed) -> Transcript:
+    """Return every message of the folder.
+
+    Raises:
+        VerificationError: If a file is not canonical, is not the message that its name says,
+            was not signed by its sender for this agreement, may not be sent so, does not
+            match its signed hash, or is out of order.
+    """
+    messages = []
+    values = 0
+    for name in evidence.names:
+        if not name.startswith(f"{TRANSCRIPT}/"):
+            continue
+        data = evidence.read(name)
+        values += values_in(data)
+        require(
+            values <= _MOST_VALUES,
+            name,
+            f"and the messages before it hold more than {_MOST_VALUES:,} JSON values.",
+        )
+        messages.append(_message(name, data, agreed))
+    messages.sort(key=lambda message: (message.header.sender, message.header.sequence))
+    _check_order(messages)
+    return Transcript(agreed, tuple(messages))
+
+
+def _message(name: str, data: bytes, agreed: Agreed) -> Message:
+    value = decode(data, name)
+    with blaming(name):
+        header, signature = _header(name, value)
+        rule = RULES[header.kind]
+        withheld = is_withheld(header.kind, agreed.agreement)
+        if withheld == ("body" in value):
+            raise DataError(f"{'shows' if withheld else 'lacks'} the body of {rule.kind}.")
+        _check_signature(header, signature, agreed.directory)
+        _check_travel(header, agreed)
+        body = None if withheld else _body(header, value["body"], agreed.agreement)
+    return Message(name, header, canonical.digest(DOMAIN, header.to_json()), body)
+
+
+def _header(name: str, value: Any) -> tuple[Header, bytes]:
+    least = {"header", "signature"}
+    if not isinstance(value, dict) or not least <= set(value) <= least | {"body"}:
+        raise DataError("is not a message: header, signature, and a body where it is shown.")
+    if not isinstance(value["signature"], str):
+        raise DataError("has a signature that is no text.")
+    header = Header.from_json(value["header"])
+    if name != message_file(header.sender, header.sequence, header.kind):
+        raise DataError("is not the message that its name says.")
+    return header, canonical.from_base64(value["signature"], maximum_bytes=64)
+
+
+def _check_signature(header: Header, signature: bytes, directory: Directory) -> None:
+    sender = header.sender
+    if sender not in directory.identities:
+        raise DataError(f"is from {sender}, who is no party of the agreement.")
+    signed = header.signed_bytes()
+    keys.verify(directory.identities[sender], signature, DOMAIN, signed, party=sender)
+    if header.version != VERSION:
+        raise SignatureError(sender, f"speaks version {header.version}, not {VERSION}.")
+    if header.agreement != directory.agreement:
+        raise SignatureError(sender, "the message belongs to another agreement.")
+
+
+def _check_travel(header: Header, agreed: Agreed) -> None:
+    """Refuse a message that its kind's rule does not allow."""
+    rule, roles = RULES[header.kind], agreed.directory.roles
+    if header.message_class != rule.message_class:
+        raise DataError(f"sends {rule.kind} as {header.message_class}.")
+    if roles[header.sender] not in rule.senders:
+        raise DataError(f"is from a {roles[header.sender]}, who may not send {rule.kind}.")
+    if rule.kind in ("feature-key", "sealed-sum", "release"):
+        custodian = agreed.agreement.custodian
+        if header.sender != custodian:
+            raise DataError(f"is from {header.sender}, but {custodian} has custody of the key.")
+    if rule.message_class == "public":
+        if header.recipient != EVERYONE:
+            raise DataError(f"sends {rule.kind}, which is for everybody, to one party.")
+    elif roles.get(header.recipient) not in rule.recipients or header.recipient == header.sender:
+        raise DataError(f"sends {rule.kind} to {header.recipient}, who may not receive it.")
+
+
+def _body(header: Header, value: Any, agreement: Agreement) -> Body:
+    rule = RULES[header.kind]
+    data = canonical.encode(value)
+    if canonical.sha256(data) != header.body_sha256:
+        raise SignatureError(header.sender, f"the body of {rule.kind} is not the signed one.")
+    if len(data) > rule.maximum_bytes:
+        raise DataError(f"has a body of {len(data):,} bytes; {rule.maximum_bytes:,} are allowed.")
+    body = bodies.from_json(rule.body, value)
+    check_custody(agreement, header.sender, body)
+    return body
+
+
+def _check_order(messages: list[Message]) -> None:
+    """Refuse gaps and doubles in a sender's numbers, which begin at 0."""
+    expected: dict[str, int] = {}
+    for message in messages:
+        header = message.header
+        number = expected.get(header.sender, 0)
+        require(
+            header.sequence == number,
+            message.file,
+            f"is number {header.sequence} of {header.sender}, but number {number} is missing."
+            if header.sequence > number
+            else f"is a second number {header.sequence} of {header.sender}.",
+        )
+        expected[header.sender] = number + 1

@@ -1,0 +1,134 @@
+"""``secure-fedsa report``: check a run folder, then draw its report with the verdict on top."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secure_fedsa.cli.parsing import add_parser, printable
+from secure_fedsa.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from secure_fedsa.audit.evidence import Evidence
+    from secure_fedsa.audit.facts import Facts
+
+EXAMPLE = """\
+examples:
+  secure-fedsa report demo-run
+  secure-fedsa report demo-run --trust keys.toml --out audited.html
+
+The report inside a run folder was written by whoever made the folder. This one is drawn here,
+from the files that were checked.
+
+exit codes: 0 drawn; 1 the folder does not verify, and nothing is drawn; 2 the folder, the trust
+file or the output cannot be used.
+"""
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    report = add_parser(
+        commands,
+        "report",
+        help="check a run folder and draw its report with the verdict on top",
+        description="Verifies a run folder, then draws its report again from the agreement, the\n"
+        "summary and the roster, with the verdict at the top of the page.",
+        epilog=EXAMPLE,
+    )
+    report.add_argument("folder", metavar="DIR", type=Path, help="the run folder")
+    report.add_argument(
+        "--trust",
+        metavar="keys.toml",
+        type=Path,
+        help="the parties' keys as you know them; without it no identity is checked",
+    )
+    report.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="where to write the page (default: beside the folder, DIR-report.html)",
+    )
+    report.set_defaults(action=_report)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from secure_fedsa.audit.trust import read_trust
+
+    trust = None if arguments.trust is None else read_trust(arguments.trust)
+    out = _out(arguments.folder, arguments.out)
+    page, verdict = _draw(arguments.folder, trust, str(arguments.trust or ""))
+    _write(out, page)
+    print(f"Verdict: {printable(verdict)}")
+    print(f"Report: {out}")
+    return 0
+
+
+def _out(folder: Path, out: Path | None) -> Path:
+    """Return where the page goes: never into the folder, which would no longer verify."""
+    whole = folder.resolve()
+    if out is None:
+        out = whole.with_name(f"{whole.name}-report.html")
+    if out.resolve().is_relative_to(whole):
+        raise UsageError(
+            f"{out} lies in the run folder.",
+            why="With a file more, or another report.html, it would no longer verify.",
+            do="Name a file elsewhere with --out.",
+        )
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder.", do="Name a file with --out.")
+    return out
+
+
+def _draw(folder: Path, trust: dict[str, str] | None, trusted: str) -> tuple[bytes, str]:
+    """Return the page and the verdict of a folder.
+
+    A file that is read again for the page must be the one that was checked: the open folder
+    remembers its hash.
+    """
+    from secure_fedsa.audit.folder import Folder
+    from secure_fedsa.audit.verify import verify_evidence
+
+    with Folder(folder) as evidence:
+        verdict = verify_evidence(evidence, trust)
+        words = verdict.words(trusted)
+        return _page(evidence, verdict.facts, words), words
+
+
+def _page(evidence: Evidence, facts: Facts, verdict: str) -> bytes:
+    """Return the page of files that were verified."""
+    from secure_fedsa.engines.run_folder import SUMMARY_FILE
+    from secure_fedsa.messages import Roster
+    from secure_fedsa.plan import plan
+    from secure_fedsa.report.html import report_html
+    from secure_fedsa.report.summary import facts_of
+    from secure_fedsa.wire import bodies, canonical
+
+    agreement = facts.agreement
+    rosters = [name for name in evidence.names if name.endswith("-roster.json")]
+    said = [canonical.decode(evidence.read(name))["body"] for name in rosters]
+    roster = bodies.from_json(Roster, max(said, key=lambda body: int(body["number"])))
+    assert isinstance(roster, Roster)
+    summary = canonical.decode(evidence.read(SUMMARY_FILE))
+    drawn = facts_of(
+        summary, agreement=agreement, plan=plan(agreement), roster=roster, charged=facts.charged
+    )
+    return report_html(drawn, summary, verdict=verdict).encode()
+
+
+def _write(out: Path, page: bytes) -> None:
+    """Write the page whole or not at all."""
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(page)
+        partial.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StorageError(
+            f"Cannot write {out}.",
+            why=f"{error.strerror}.",
+            do="Name a file that you can write with --out.",
+        ) from error

@@ -1,0 +1,136 @@
+"""``secure-fedsa verify``: check a run folder from nothing but itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secure_fedsa.cli.parsing import add_parser
+from secure_fedsa.errors import VerificationError
+
+if TYPE_CHECKING:
+    from secure_fedsa.audit.verify import Verdict
+
+EXAMPLE = """\
+examples:
+  secure-fedsa verify demo-run
+  secure-fedsa verify demo-run --trust keys.toml
+  secure-fedsa verify demo-run --trust keys.toml --json
+
+keys.toml has the parties' public keys as you know them from elsewhere:
+  [keys]
+  aggregator = "64 hexadecimal digits"
+
+exit codes: 0 every check passed; 1 a check failed, and its file and reason are printed;
+2 the folder or the trust file cannot be used.
+"""
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    verify = add_parser(
+        commands,
+        "verify",
+        help="check a run folder: recompute all that its messages allow",
+        description="Checks every signature, hash, ledger segment, privacy figure, roster, sum and "
+        "opening\nof a run folder that the folder allows to be recomputed. Needs nothing but the "
+        "folder.",
+        epilog=EXAMPLE,
+    )
+    verify.add_argument("folder", metavar="DIR", type=Path, help="the run folder")
+    verify.add_argument(
+        "--trust",
+        metavar="keys.toml",
+        type=Path,
+        help="the parties' keys as you know them; without it no identity is checked",
+    )
+    verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    verify.set_defaults(action=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from secure_fedsa.audit.trust import read_trust
+    from secure_fedsa.audit.verify import verify_folder
+
+    trust = None if arguments.trust is None else read_trust(arguments.trust)
+    try:
+        verdict = verify_folder(arguments.folder, trust)
+    except VerificationError as error:
+        if arguments.json:
+            print(json.dumps(_failed(error), indent=2))
+        raise
+    trusted = "" if arguments.trust is None else str(arguments.trust)
+    if arguments.json:
+        print(json.dumps(_passed(verdict, trusted), indent=2))
+    else:
+        print(_text(verdict, trusted))
+    sys.stdout.flush()
+    return 0
+
+
+def _failed(error: VerificationError) -> dict[str, Any]:
+    what = error.what.removeprefix(f"{error.file}: ")
+    reason = f"{what} {error.why}".rstrip()
+    return {"verdict": "failed", "file": error.file, "reason": reason}
+
+
+def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
+    return {
+        "verdict": verdict.words(trusted),
+        "run_id": verdict.facts.run_id,
+        "agreement": verdict.facts.agreement_hash,
+        "identities_checked": verdict.identities_checked,
+        "signers": [
+            {"party": signer.party, "role": signer.role, "key": signer.key}
+            for signer in verdict.signers
+        ],
+        "recomputed": verdict.recomputed,
+        "attested": verdict.attested,
+    }
+
+
+def _text(verdict: Verdict, trusted: str) -> str:
+    from secure_fedsa.report.claims import WORDS
+
+    lines = [
+        f"Run {verdict.facts.run_id}",
+        f"under agreement {verdict.facts.agreement_hash}:",
+        f"  {verdict.words(trusted)}",
+        "",
+        "Receipt signed by:",
+    ]
+    lines += [f"  {signer.party} ({signer.role}), key {signer.key}" for signer in verdict.signers]
+    lines += ["", "Recomputed from this folder alone:"]
+    lines += [f"  {claim}: {WORDS[claim]}" for claim in verdict.recomputed]
+    lines += ["", "Not recomputed, because nobody can; each is the word of those named:"]
+    for entry in verdict.attested:
+        names = ", ".join(entry["by"])
+        lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}", f"    attested by {names}"]
+    lines += ["", "What this does not mean:"]
+    lines += [f"  - {text}" for text in _limits(verdict)]
+    return "\n".join(lines)
+
+
+def _limits(verdict: Verdict) -> list[str]:
+    """Return what a reader might take the verdict for, and must not."""
+    if verdict.identities_checked:
+        who = (
+            "Names stand for the keys in your trust file. Whoever held those keys could sign "
+            "anything together."
+        )
+    else:
+        who = (
+            "No identity was checked: anybody can make up all keys and all data and sign such a "
+            "folder. Use --trust with keys that you know from elsewhere."
+        )
+    return [
+        who,
+        "That a claim is attested says who is answerable for it, not that it is true.",
+        (
+            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
+            "records, and spends of other runs add to it."
+        ),
+    ]

@@ -1,0 +1,118 @@
+"""What a receipt claims: one list that anybody recomputes, one list of somebody's word.
+
+Which claims stand in which list follows from the agreement alone: what it publishes decides
+what can be recomputed. A claim that nobody can recompute is never called verified; it is
+attested by the parties that are named with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
+
+_SUM = "homomorphic-sum"
+_DECRYPTION = "decryption"
+
+WORDS: dict[str, str] = {
+    "file-hashes": "Every file of the run folder has the SHA-256 that the receipt names, and "
+    "none is missing or added.",
+    "signatures": "Every party signed the agreement, every message carries the signature of "
+    "the party that it names, and the receipt's signatures verify.",
+    "run-id": "The run id follows from the agreement and one number that each party signed.",
+    "keys": "The keys of the run are well formed and distinct, and every party signed that it "
+    "saw the same keys and the same query.",
+    "ledger-segments": "Each teacher's ledger entries of this run are unbroken and charge what "
+    "was agreed; for every member, the key holder countersigned the head that they end in.",
+    "accounting": "Epsilon, rho and delta follow from the noise that was charged.",
+    "policy": "The messages keep the agreement: who sent what, how many teachers a sum needs, "
+    "and what is published.",
+    "roster": "Every member signed the roster, and the released sum names the signal that each "
+    "member's ledger was charged for.",
+    _SUM: "The sum, before it was opened, is the sum of exactly the members' uploads.",
+    _DECRYPTION: "The released values are what that sum holds; with encryption, under the key "
+    "that belongs to the public key that the members encrypted to.",
+    "student-hash": "The student in this folder is the one whose hash the student signed.",
+    "data-was-real": "The records were real, and those of the data set that the ledger names.",
+    "private-summary": "The records were clipped, encoded and summed as agreed.",
+    "noise-was-drawn": "Fresh noise of the agreed strength was drawn and added before anything "
+    "was sent.",
+    "selection": "The scores are those of the teachers' signals, and the best ones above the "
+    "threshold were selected.",
+    "one-release": "No other sum of this run was opened.",
+    "erasure": "The run's secret keys, masks and noisy signals were erased at its end.",
+    "student-training": "The student was built from the released sum as agreed.",
+    "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
+    "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "
+    "and model card are as observed.",
+}
+"""Claim id to one sentence; in the order of the lists."""
+
+
+def recomputed(agreement: Agreement) -> list[str]:
+    """Return the claims that anybody can recompute from a run folder, in order."""
+    claims = [
+        "file-hashes",
+        "signatures",
+        "run-id",
+        "keys",
+        "ledger-segments",
+        "accounting",
+        "policy",
+        "roster",
+    ]
+    if _sum_is_public(agreement):
+        claims.append(_SUM)
+    if _opening_is_public(agreement):
+        claims.append(_DECRYPTION)
+    return [*claims, "student-hash"]
+
+
+def attested(
+    agreement: Agreement, members: Iterable[str], charged: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return the claims that are somebody's word, in order, and whose.
+
+    Args:
+        agreement: The agreement.
+        members: The teachers of the roster whose sum was opened.
+        charged: The teachers that published a ledger segment.
+    """
+    both = {agreement.only(AGGREGATOR), agreement.only(KEY_HOLDER)}
+    signers, teachers = both | set(members), set(charged)
+    claims = [
+        ("data-was-real", teachers),
+        ("private-summary", teachers),
+        ("noise-was-drawn", teachers),
+        ("selection", signers),
+    ]
+    if not _sum_is_public(agreement):
+        claims.append((_SUM, both))
+    if not _opening_is_public(agreement):
+        claims.append((_DECRYPTION, both))
+    claims += [
+        ("one-release", {agreement.custodian}),
+        ("erasure", signers),
+        ("student-training", {agreement.only(STUDENT)}),
+        ("accuracy", {agreement.only(AGGREGATOR)}),
+        ("sizes-and-times", {agreement.only(AGGREGATOR)}),
+    ]
+    return [{"claim": claim, "by": sorted(names)} for claim, names in claims]
+
+
+def signers(agreement: Agreement, members: Iterable[str]) -> tuple[str, ...]:
+    """Return who signs the receipt: aggregator, key holder and every member, sorted."""
+    return tuple(sorted({agreement.only(AGGREGATOR), agreement.only(KEY_HOLDER), *members}))
+
+
+def _sum_is_public(agreement: Agreement) -> bool:
+    return agreement.publish.ciphertexts
+
+
+def _opening_is_public(agreement: Agreement) -> bool:
+    """Whether the folder holds the summed ciphertext, the values and what links them."""
+    publish = agreement.publish
+    linked = publish.feature_key or not agreement.protection.he
+    return publish.ciphertexts and publish.sums and linked
