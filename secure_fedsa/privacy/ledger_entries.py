@@ -8,6 +8,7 @@ the SHA-256 of a domain line and the canonical JSON (RFC 8785) of the entry with
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ VERSION = 1
 MAX_NAME = 200
 FIRST_PREVIOUS = "0" * 64
 
+_HASH = re.compile(r"[0-9a-f]{64}")
 _DOMAIN = b"secure-fedsa privacy ledger entry v1\n"
 _FIELDS = {"version", "position", "data_set", "kind", "run_id", "body", "previous", "hash"}
 
@@ -128,11 +130,13 @@ def check_entry(entry: Any, position: int) -> None:
         type(entry["version"]) is int
         and entry["version"] == VERSION
         and type(entry["position"]) is int
+        and entry["position"] >= 0
         and isinstance(entry["body"], dict)
         and all(isinstance(text, str) for text in texts)
+        and _HASH.fullmatch(entry["previous"]) is not None
     )
     if not sound:
-        bad_entry(position, "its version or a field's type is unknown")
+        bad_entry(position, "its version is unknown, or a field is not of its form")
     try:
         digest = entry_hash(entry)
     except LedgerError as error:

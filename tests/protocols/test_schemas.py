@@ -79,7 +79,7 @@ _KNOWN_WORDS = {
     *("$schema", "$id", "$ref", "$defs", "title", "description", "type", "enum", "const"),
     *("properties", "required", "additionalProperties", "propertyNames", "minProperties"),
     *("items", "minItems", "maxItems", "uniqueItems", "pattern", "minLength"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("minimum", "multipleOf", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     *("anyOf", "oneOf", "allOf", "if", "then", "else"),
 }
 
