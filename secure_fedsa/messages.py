@@ -9,8 +9,9 @@ has, which role sends it and which roles accept it; nothing else is ever accepte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
+Hash: TypeAlias = Annotated[str, "64 lower-case hexadecimal digits"]
 Role = Literal["teacher", "aggregator", "key-holder", "student"]
 MessageClass = Literal["public", "sealed"]
 
@@ -55,7 +56,7 @@ class QueryKey:
 
     modulus: bytes
     proof: tuple[bytes, ...]
-    query_hash: str
+    query_hash: Hash
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,8 +82,8 @@ class Ready:
         query_hash: Hash of the query as this party saw it.
     """
 
-    keys_hash: str
-    query_hash: str
+    keys_hash: Hash
+    query_hash: Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,14 @@ class LedgerSegment:
     """A teacher's ledger entries of this run, and the head of its ledger."""
 
     entries: tuple[dict[str, Any], ...]
-    head: str
+    head: Hash
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """A teacher's blinded, re-randomised encrypted score (sealed to the aggregator)."""
 
-    query_hash: str
+    query_hash: Hash
     reply: bytes
 
 
@@ -105,7 +106,7 @@ class Reply:
 class Blind:
     """The part of the blind that the key holder needs, w = v mod M (sealed)."""
 
-    query_hash: str
+    query_hash: Hash
     blind: bytes
 
 
@@ -113,7 +114,7 @@ class Blind:
 class BlindedScores:
     """Decrypted scores mod M, still blinded, by teacher (sealed to the key holder)."""
 
-    query_hash: str
+    query_hash: Hash
     scores: dict[str, bytes]
 
 
@@ -134,9 +135,9 @@ class Roster:
 
     number: int
     members: tuple[str, ...]
-    keys_hash: str
-    query_hash: str
-    ledger_heads: dict[str, str]
+    keys_hash: Hash
+    query_hash: Hash
+    ledger_heads: dict[str, Hash]
     scores: dict[str, float]
 
 
@@ -144,14 +145,14 @@ class Roster:
 class RosterSignature:
     """A member's word that it takes part in this very roster."""
 
-    roster_hash: str
+    roster_hash: Hash
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MaskShare:
     """One of the two 32-byte values behind a pair's mask (sealed)."""
 
-    roster_hash: str
+    roster_hash: Hash
     value: bytes
 
 
@@ -159,9 +160,9 @@ class MaskShare:
 class Upload:
     """A member's masked, encrypted feature signal."""
 
-    roster_hash: str
-    key_id: str
-    signal_id: str
+    roster_hash: Hash
+    key_id: Hash
+    signal_id: Hash
     values: int
     ciphertext: bytes
 
@@ -174,8 +175,8 @@ class Sum:
         uploads: By member, the hash of the upload that went into the sum.
     """
 
-    roster_hash: str
-    uploads: dict[str, str]
+    roster_hash: Hash
+    uploads: dict[str, Hash]
     values: int
     ciphertext: bytes
 
@@ -189,9 +190,9 @@ class Permit:
         signal_ids: By member, the signal that went into the sum.
     """
 
-    roster_hash: str
-    sum_hash: str
-    signal_ids: dict[str, str]
+    roster_hash: Hash
+    sum_hash: Hash
+    signal_ids: dict[str, Hash]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -202,7 +203,7 @@ class SealedSum:
         values: The sum, little-endian int64.
     """
 
-    roster_hash: str
+    roster_hash: Hash
     values: bytes
 
 
@@ -217,9 +218,9 @@ class Release:
         secret_key: The one-use feature key, or empty when the agreement keeps it.
     """
 
-    roster_hash: str
-    sum_hash: str
-    signal_ids: dict[str, str]
+    roster_hash: Hash
+    sum_hash: Hash
+    signal_ids: dict[str, Hash]
     values: bytes
     secret_key: bytes
 
@@ -228,7 +229,7 @@ class Release:
 class Result:
     """Hash of the student that was built from the release."""
 
-    student_sha256: str
+    student_sha256: Hash
 
 
 @dataclass(frozen=True, slots=True)

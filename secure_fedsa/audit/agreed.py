@@ -75,8 +75,10 @@ def _text(data: bytes) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError("is not UTF-8 text.") from error
-    # Whatever a line is, key, text or comment: what looks like one may be another.
+    # Only where no text goes over several lines is what looks like a comment surely one.
+    plain = '"""' not in text and "'''" not in text
     for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > _MOST_DOTS:
+        comment = plain and line.lstrip(" \t").startswith("#")
+        if line.count(".") > _MOST_DOTS and not comment:
             raise DataError(f"Line {number} has more than {_MOST_DOTS} dots; it was not read.")
     return text

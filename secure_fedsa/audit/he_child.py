@@ -4,7 +4,8 @@
 standard input and answers on standard output. Native code reads hostile bytes here, so the
 process limits its own memory, time and output first, holds nothing worth stealing, and its
 end, however it comes, is the verifier's to judge. It loads no more of the package than
-encryption needs.
+encryption needs. These are limits, not a sandbox: bytes that take the library over can do
+what its user may do.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.audit.failures import blaming, require
@@ -109,15 +110,21 @@ def _sealing_keys(transcript: Transcript) -> dict[str, bytes]:
 
 def _check_query_key(key: QueryKey, agreement: Agreement, run_id: str) -> None:
     student, bits = agreement.only(STUDENT), agreement.encryption.query_modulus_bits
-    if not agreement.protection.he:
-        if key.modulus != _NO_KEY or key.proof:
-            raise DataError("is a query key in a run without encryption.")
-        return
-    if len(key.modulus) != bits // 8:
+    if agreement.protection.he:
+        _check_proof(key.modulus, key.proof, run_id, student, bits)
+    elif key.modulus != _NO_KEY or key.proof:
+        raise DataError("is a query key in a run without encryption.")
+
+
+@lru_cache(maxsize=16)  # every signer of a run asks about the same
+def _check_proof(
+    modulus: bytes, proof: tuple[bytes, ...], run_id: str, student: str, bits: int
+) -> None:
+    if len(modulus) != bits // 8:
         raise DataError("has a query modulus of the wrong length.")
-    modulus = int.from_bytes(key.modulus, "big")
-    roots = [paillier.residue_from_bytes(root, modulus, student) for root in key.proof]
-    verify_modulus(modulus, roots, run_id=run_id, student=student, bits=bits)
+    number = int.from_bytes(modulus, "big")
+    roots = [paillier.residue_from_bytes(root, number, student) for root in proof]
+    verify_modulus(number, roots, run_id=run_id, student=student, bits=bits)
 
 
 def _check_queries(transcript: Transcript) -> None:

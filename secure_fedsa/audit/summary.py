@@ -17,7 +17,7 @@ from secure_fedsa.audit.ledgers import Accounting
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.messages import Roster
-from secure_fedsa.report.summary import VIEWS
+from secure_fedsa.report.summary import VIEWS, facts_of
 from secure_fedsa.wire import canonical
 
 _ENTRIES = {
@@ -76,6 +76,10 @@ def check_summary(
     require(isinstance(details, dict), SUMMARY_FILE, "accounting: is not an object.")
     for name, value in asdict(accounting).items():
         _must_be_close(f"accounting.{name}", details.get(name), value)
+    # The rest is the aggregator's word, but a word of the right type: a report can show it.
+    require(isinstance(summary["accountant"], str), SUMMARY_FILE, "accountant: is no text.")
+    plan = opening.transcript.agreed.plan
+    facts_of(summary, agreement=agreement, plan=plan, roster=roster, charged=())
 
 
 def _expected(opening: Opening) -> dict[str, Any]:

@@ -147,10 +147,11 @@ def _message(name: str, data: bytes, agreed: Agreed) -> Message:
         withheld = is_withheld(header.kind, agreed.agreement)
         if withheld == ("body" in value):
             raise DataError(f"{'shows' if withheld else 'lacks'} the body of {rule.kind}.")
-        _check_signature(header, signature, agreed.directory)
+        signed = _check_signature(header, signature, agreed.directory)
         _check_travel(header, agreed)
         body = None if withheld else _body(header, value["body"], agreed.agreement)
-    return Message(name, header, canonical.digest(DOMAIN, header.to_json()), body)
+    # The envelope's hash: canonical.digest(DOMAIN, header), of bytes that are here already.
+    return Message(name, header, canonical.sha256(f"{DOMAIN}\n".encode() + signed), body)
 
 
 def _header(name: str, value: Any) -> tuple[Header, bytes]:
@@ -165,7 +166,8 @@ def _header(name: str, value: Any) -> tuple[Header, bytes]:
     return header, canonical.from_base64(value["signature"], maximum_bytes=64)
 
 
-def _check_signature(header: Header, signature: bytes, directory: Directory) -> None:
+def _check_signature(header: Header, signature: bytes, directory: Directory) -> bytes:
+    """Return the signed bytes."""
     sender = header.sender
     if sender not in directory.identities:
         raise DataError(f"is from {sender}, who is no party of the agreement.")
@@ -175,6 +177,7 @@ def _check_signature(header: Header, signature: bytes, directory: Directory) -> 
         raise SignatureError(sender, f"speaks version {header.version}, not {VERSION}.")
     if header.agreement != directory.agreement:
         raise SignatureError(sender, "the message belongs to another agreement.")
+    return signed
 
 
 def _check_travel(header: Header, agreed: Agreed) -> None:

@@ -6,15 +6,18 @@ base64; a missing, extra or wrongly typed field is refused.
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from secure_fedsa.errors import DataError
-from secure_fedsa.messages import Body
+from secure_fedsa.messages import Body, Hash
 from secure_fedsa.wire.canonical import Json, from_base64, to_base64
 
 T = TypeVar("T", bound=Body)
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def to_json(body: Body) -> Json:
@@ -34,7 +37,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _hints(kind: type[Any]) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, include_extras=True)
 
 
 def from_json(kind: type[T], value: Any) -> T:
@@ -58,6 +61,10 @@ def from_json(kind: type[T], value: Any) -> T:
 def _typed(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
+    if hint == Hash:
+        if isinstance(value, str) and _HASH.fullmatch(value):
+            return value
+        raise DataError(f"{where} is not 64 lower-case hexadecimal digits.")
     origin = get_origin(hint)
     if origin is tuple and isinstance(value, list):
         return tuple(_typed(get_args(hint)[0], item, where) for item in value)

@@ -23,7 +23,7 @@ Bend = Callable[[Path], object]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return honest("default", 0).write(tmp_path / "run")
+    return honest("default").write(tmp_path / "run")
 
 
 def refused(folder: Path, file: str, reason: str) -> None:
@@ -257,7 +257,7 @@ def test_a_link_to_a_run_folder_is_followed(tmp_path: Path, folder: Path) -> Non
 
 def test_files_of_two_runs_of_one_agreement_do_not_mix(tmp_path: Path) -> None:
     """Two honest runs, the same parties and terms: still no file serves both."""
-    first, second = honest("default", 0), honest("default", 1)
+    first, second = honest("default"), honest("default", 1)
     assert set(first.files) == set(second.files)
     differing = [n for n in first.files if first.files[n] != second.files[n]]
     assert set(first.files) - set(differing) <= {
@@ -281,12 +281,12 @@ def differing_first(mine: dict[str, bytes], theirs: dict[str, bytes]) -> str:
 
 def test_signers_see_what_readers_will_see() -> None:
     """A proposal with a file too many would be endorsed by everybody who does not look."""
-    files = honest("default", 0).proposal
+    files = honest("default").proposal
     assert check_files(files).members
     with pytest.raises(VerificationError, match=r"notes\.txt: does not belong"):
         check_files({**files, "notes.txt": b""})
     with pytest.raises(VerificationError, match=r"receipt\.dsse\.json: does not belong"):
-        check_files(honest("default", 0).files)
+        check_files(honest("default").files)
     with pytest.raises(VerificationError, match=r"report\.html: is missing"):
         check_files({name: data for name, data in files.items() if name != "report.html"})
 

@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def trust(tmp_path: Path) -> Path:
     """A trust file with the real parties' keys."""
-    return trust_file(tmp_path, honest("default", 0).keys)
+    return trust_file(tmp_path, honest("default").keys)
 
 
 def trust_file(place: Path, names: dict[str, str]) -> Path:
@@ -122,7 +122,7 @@ def test_the_real_keys_give_a_forgery_away(
 
 def test_every_party_must_be_known(folder: Path) -> None:
     """One unknown party is enough to invent: a sum needs only that the others look real."""
-    real = honest("default", 0)
+    real = honest("default")
     known = real.keys
     assert verify(real.files, {**known, "somebody-else": "00" * 32}).identities_checked
     for name in known:
@@ -138,7 +138,7 @@ def test_checked_identities_are_said_with_their_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which keys were trusted is part of the verdict."""
-    real = honest("default", 0)
+    real = honest("default")
     folder, trust = real.write(tmp_path / "run"), trust_file(tmp_path, real.keys)
     assert main(["verify", str(folder), "--trust", str(trust)]) == 0
     assert f"\n  {CHECKED} {trust}\n" in capsys.readouterr().out
@@ -165,7 +165,7 @@ def with_own_messages(forgery: Forgery, party: str) -> dict[str, bytes]:
     files = forgery.build("summary")
     for message in forgery.messages:
         if message["header"]["sender"] == party:
-            files[forgery.name(message)] = honest("default", 0).files[forgery.name(message)]
+            files[forgery.name(message)] = honest("default").files[forgery.name(message)]
     return forgery.receipt(files)
 
 
@@ -178,13 +178,13 @@ def test_one_honest_party_is_enough_against_a_new_run(honest_party: str) -> None
     forgery.body("nonce", other)["nonce"] = canonical.to_base64(secret_bytes(32))
     files = forgery.build("run")
     with pytest.raises(VerificationError, match=r"does not verify|of no party"):
-        verify(files, honest("default", 0).keys)
-    for name, data in honest("default", 0).files.items():
+        verify(files, honest("default").keys)
+    for name, data in honest("default").files.items():
         if name.startswith(f"transcript/{honest_party}-"):
             files[name] = data
     forgery.signers = tuple(name for name in forgery.signers if name != honest_party)
     with pytest.raises(VerificationError, match=r"another run|does not verify"):
-        verify(forgery.receipt(files), honest("default", 0).keys)
+        verify(forgery.receipt(files), honest("default").keys)
 
 
 @pytest.mark.parametrize("honest_party", ["aggregator", "key-holder", "teacher-1"])
@@ -217,7 +217,7 @@ def test_an_honest_student_pins_the_student_but_not_the_sum() -> None:
     forgery.add_up()
     forgery.build("sum")
     files = with_own_messages(forgery, "student")
-    verdict = verify(files, honest("default", 0).keys)
+    verdict = verify(files, honest("default").keys)
     assert {"claim": "student-training", "by": ["student"]} in verdict.attested
     # But not another student beside the genuine result.
     files["student/head.safetensors"] = b"another model"
@@ -247,7 +247,7 @@ def test_a_teacher_outside_the_roster_can_be_cut_short_but_not_made_to_speak() -
         message["body"]["ciphertext"] = canonical.to_base64(upload.ciphertext)
     forgery.add_up()
     forgery.build("signatures")
-    verdict = verify(with_own_messages(forgery, "teacher-4"), honest("default", 0).keys)
+    verdict = verify(with_own_messages(forgery, "teacher-4"), honest("default").keys)
     assert "teacher-4" not in [signer.party for signer in verdict.signers]
     assert "teacher-4" not in verdict.facts.charged
     forgery.remove(forgery.message("ready", "teacher-4"))

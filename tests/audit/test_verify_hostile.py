@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SEED = 20_240_611
 
 def test_every_flipped_bit_is_found_in_its_file() -> None:
     """A folder that was damaged or touched anywhere must never pass, and says where."""
-    files = honest("default", 0).files
+    files = honest("default").files
     verify(files)
     generator = np.random.default_rng(SEED)
     each = FLIPS // len(files) + 1
@@ -40,8 +41,8 @@ def test_every_flipped_bit_is_found_in_its_file() -> None:
 
 def test_flipped_bits_on_disk_are_found_too(tmp_path: Path) -> None:
     """As above, as a user meets it: one flip in every file of the folder."""
-    folder = honest("default", 0).write(tmp_path / "run")
-    for name, data in honest("default", 0).files.items():
+    folder = honest("default").write(tmp_path / "run")
+    for name, data in honest("default").files.items():
         flipped = bytearray(data)
         flipped[len(data) // 2] ^= 1
         (folder / name).write_bytes(flipped)
@@ -105,7 +106,7 @@ def test_strange_values_anywhere_are_refused_without_a_traceback(variant: str) -
     """One exception that nobody meant is one place where nobody looked."""
     generator = np.random.default_rng(SEED)
     passed = []
-    for _ in range(60):
+    for _ in range(25):
         forgery = Forgery(variant)
         chosen = targets(forgery)
         if generator.random() < 0.7:  # most messages are small; give every kind its share
@@ -116,7 +117,7 @@ def test_strange_values_anywhere_are_refused_without_a_traceback(variant: str) -
         found = list(places(target))
         container, key = found[int(generator.integers(len(found)))]
         before = container[key]
-        container[key] = STRANGE[int(generator.integers(len(STRANGE)))]
+        container[key] = deepcopy(STRANGE[int(generator.integers(len(STRANGE)))])
         try:
             files = forgery.build(STEPS[-1 - int(generator.integers(3))])
         except (AttributeError, KeyError, TypeError, ValueError, IndexError):

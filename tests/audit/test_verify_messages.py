@@ -63,6 +63,7 @@ LIES: dict[str, tuple[Callable[[Forgery], None], str, str]] = {
     "a version that is true": (header(version=True), NONCE, "wrong type"),
     "another version": (header(version=2), NONCE, "speaks version 2"),
     "another agreement": (header(agreement="00" * 32), NONCE, "another agreement"),
+    "a header too long": (header(run_id="0" * 5000), NONCE, "too long"),
     "an unknown class": (header(**{"class": "secret"}), NONCE, "neither public nor sealed"),
     "another class": (header(**{"class": "sealed"}), NONCE, "sends nonce as sealed"),
     "a public message to one": (header(recipient="student"), NONCE, "is for everybody"),
@@ -86,6 +87,14 @@ def test_a_message_of_another_form_is_refused(name: str) -> None:
     forgery = Forgery()
     lie(forgery)
     refused(forgery.build(), file, reason)
+
+
+def test_the_hash_of_a_body_that_is_not_shown_is_a_hash() -> None:
+    """Nobody could ever be held to a body whose signed hash is none."""
+    forgery = Forgery()
+    message = forgery.message("reply", "teacher-2")
+    message["header"]["body_sha256"] = "secret"
+    refused(forgery.build(), forgery.name(message), "body_sha256 is not 64")
 
 
 def test_a_sealed_body_is_nobodys_to_show() -> None:

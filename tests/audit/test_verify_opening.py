@@ -82,6 +82,14 @@ def test_a_file_that_is_no_agreement_is_refused_quickly(name: str) -> None:
     refused(forgery.receipt({**forgery.build(), AGREEMENT: data}), AGREEMENT, reason)
 
 
+def test_comments_are_for_people() -> None:
+    """What an agreement's author writes for readers is no reason to refuse it."""
+    forgery = Forgery()
+    files = forgery.build()
+    files[AGREEMENT] = b"  # " + b"." * 200 + b"\n" + files[AGREEMENT]
+    verify(forgery.receipt(files))
+
+
 def test_an_older_agreement_of_the_same_parties_is_another_agreement() -> None:
     """Parties who signed stricter terms must not be shown under laxer ones."""
     older = Forgery()

@@ -93,7 +93,7 @@ def test_the_release_log_is_one_canonical_line(bend: Callable[[bytes], bytes], r
 def test_a_later_entry_of_the_log_passes() -> None:
     """A key holder that opened other sums before has a log that began earlier."""
     forgery = Forgery("default", 1)
-    assert forgery.log["position"] == 1
+    assert forgery.log["position"] >= 1
     verify(forgery.original.files)
 
 

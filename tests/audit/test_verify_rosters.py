@@ -129,6 +129,9 @@ LEDGER_LIES = {
     "another's data set": Lie(anothers_data, LEDGER, "names teacher-1's data set", "ledgers"),
     "two data sets": Lie(entries_of(data_set="x"), LEDGER, "another run or data set", "ledgers"),
     "a gap": Lie(entries_of(position=0), LEDGER, "does not follow", "ledgers"),
+    "a place before all": Lie(
+        reserve(lambda entry: entry.update(position=-1)), LEDGER, "not of its form", "ledgers"
+    ),
     "a damaged entry": Lie(damaged, LEDGER, "does not match its hash"),
     "a field more": Lie(entries_of(note="x"), LEDGER, "fields of an entry", "ledgers"),
     "another head": Lie(wrong_head, LEDGER, "without the agreed charge"),

@@ -1,0 +1,400 @@
+# ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251 -- all in 400 lines
+"""Verifies a run folder by the text of protocols/v1 alone; shares no code with secure_fedsa."""
+# A function a section of verification.md; checks go by number (drv: derivations.md, enc: encoding).
+# `r` is what is known of a run, `r.v` its agreement. A child process does it; what it raises refuses.
+import base64, functools, hashlib, itertools, json, math, pathlib, re
+import resource, secrets, struct, subprocess, sys, tomllib, types
+from typing import Any
+import gmpy2, jsonschema, referencing, rfc8785, tenseal as ts
+from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
+# messages.md: kind, roles from and to (c: custodian, -: all), KiB, base64 members of public bodies
+_KINDS = """nonce taks - 64 nonce; keys taks - 64 sealing_key; feature-key c - 65536 public_key;
+query-key s - 64 modulus; query s t 65536; query-secret s a 64; ready taks - 64; ledger t - 64;
+reply t a 64; blind t k 64; blinded-scores a k 1024; roster k - 1024; roster-signature t - 64;
+mask-share t t 64; upload t - 65536 ciphertext; sum a - 65536 ciphertext; permit k - 1024;
+sealed-sum c s 65536; release c - 65536 values secret_key; result s - 64; abort taks - 64"""
+KINDS = {kind: rest for kind, *rest in map(str.split, _KINDS.split(";"))}
+FILES = {"agreement.toml": 1, "release-log.jsonl": 1, "summary.json": 4, "report.html": 16}  # MiB
+FILES |= {"receipt.dsse.json": 8, "student/architecture.json": 1, "student/model-card.md": 1}
+FILES |= {f"student/{part}.safetensors": 256 for part in ("network", "head", "encoder")}
+TABLES = "saliency encoder protection features encryption selection publish limits privacy"
+CLAIMS = "file-hashes signatures run-id keys ledger-segments accounting policy roster"  # drv 10
+WORDS = """data-was-real tellers; private-summary tellers; noise-was-drawn tellers;
+selection signers; homomorphic-sum both; decryption both; one-release custodian; erasure signers;
+student-training student; accuracy aggregator; sizes-and-times aggregator"""
+SAVE = "save_public_key save_secret_key save_galois_keys save_relin_keys"
+NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
+canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
+V1 = pathlib.Path(__file__).parents[1] / "v1"
+TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
+_texts = [path.read_text() for path in V1.glob("schemas/*.json")]
+_schemas = [json.loads(text.replace('$"', r'\\Z"')) for text in _texts]  # Python's $ admits a LF
+REGISTRY = referencing.Registry().with_contents((schema["$id"], schema) for schema in _schemas)
+_draft = jsonschema.Draft202012Validator
+_types = {"integer": lambda _, x: type(x) is int, "number": lambda _, x: type(x) in {int, float}}
+DRAFT = jsonschema.validators.extend(_draft, type_checker=_draft.TYPE_CHECKER.redefine_many(_types))
+class Refused(Exception): """A check that does not hold: the file and the reason."""
+def check(**holds: object) -> None:  # by the numbers of checks
+    for number in (number for number, right in holds.items() if not right): raise Refused(number)
+def clause(number: str) -> str:  # with the words of the text
+    words = re.search(rf"(?:\*\*|\n){number}\.(?:\*\*)? (.+?)(?=\n\n|\n\* \*\*)", TEXT, re.DOTALL)
+    return f"{number}: {' '.join(words[1].split())}" if words else number
+def sha256(data: bytes) -> str: return hashlib.sha256(data).hexdigest()
+def digest(domain: str, value: Any) -> str:  # enc 4
+    return sha256(f"secure-fedsa/v1/{domain}\n".encode() + canonical(value))
+def formed(name: str, value: Any) -> Any:  # the value, if it has the form of that schema
+    draft = DRAFT({"$ref": f"urn:secure-fedsa:v1:{name}"}, registry=REGISTRY)
+    for e in draft.iter_errors(value): raise Refused(f"{name}: {e.json_path}: {e.message:.99}")
+    return value
+def parsed(data: bytes) -> Any:  # enc 2
+    check(A5=sum(map(data.count, b"[{,")) <= 1_000_000); value = json.loads(data.decode())
+    check(D1=canonical(value) == data); return value
+def b64(text: str) -> bytes:  # enc 3
+    data = base64.b64decode(text); check(D11=base64.b64encode(data).decode() == text); return data
+def signed(key: str, signature: str, data: bytes, domain: str = "") -> None:  # enc 5
+    n = f"secure-fedsa/v1/{domain}".encode(); prefix = len(n).to_bytes(2) + n if domain else b""
+    public = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+    public.verify(b64(signature), prefix + data)
+def limit(path: str) -> int:  # A1
+    kind = re.fullmatch(rf"transcript/{NAME}-[0-9]{{3,16}}-({'|'.join(KINDS)})\.json", path)
+    check(A1=kind or path in FILES or re.fullmatch(rf"ledger-{NAME}\.jsonl", path))
+    return int(KINDS[kind[1]][2]) * 4096 // 3 + 65536 if kind else FILES.get(path, 4) << 20
+def read(r: Any, path: str) -> bytes:  # a file that `a_folder` has judged
+    r.at, data = path, (r.folder / path).read_bytes()
+    check(C7=r.hashes.setdefault(path, sha256(data)) == sha256(data)); return data
+def of(r: Any, kind: str) -> Any:  # the messages of a kind, by sender and sequence
+    for m in (m for m in r.messages if m.kind == kind): r.at = m.path; yield m
+    r.at = "transcript/"
+def one(r: Any, kind: str, number: str) -> Any:
+    found = [*of(r, kind)]; check(**{number: len(found) == 1}); r.at = found[0].path
+    return found[0]
+def a_folder(r: Any) -> None:
+    sizes = {}
+    for path in itertools.islice(r.folder.rglob("*"), 50_000):
+        r.at, top = path.relative_to(r.folder).as_posix(), path.name in {"transcript", "student"}
+        right = path.is_dir() if top else limit(r.at) and path.is_file()
+        check(A2=right and not path.is_symlink())
+        if not top: sizes[r.at] = path.stat().st_size; check(A3=sizes[r.at] <= limit(r.at))
+    r.transcript, total = sorted(n for n in sizes if n[:11] == "transcript/"), sum(sizes.values())
+    check(A3=len(r.transcript) <= 20_000 and len(sizes) <= 45_000 and total <= 1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most := (4 << 30) + 12 * total, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (most := 120 + (total >> 18), most))
+    for r.at in sorted({*FILES, *sizes}): check(A4=r.at in sizes); read(r, r.at)
+def b_agreement(r: Any) -> None:
+    raw = read(r, "agreement.toml"); quoted = b'"""' in raw or b"'''" in raw
+    check(B1=all(line.count(b".") <= 100 or (line.lstrip(b" \t")[:1] == b"#" and not quoted) for
+        line in raw.split(b"\n"))); content = formed("agreement", tomllib.loads(raw.decode()))
+    signatures, parties = content.pop("signatures"), content["parties"]
+    for party in parties.values(): party.setdefault("classes", [])
+    r.v = v = types.SimpleNamespace(**content, hash=digest("agreement", content))
+    for name in TABLES.split(): vars(v).update(content[name])  # `unit` is that of privacy
+    v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
+    v.the = {role: name for name, role in v.roles.items()}
+    v.smallest = max(v.minimum_cohort, v.max_colluding + 2)
+    v.teachers = sorted(name for name, role in v.roles.items() if role == "teacher")
+    check(R2=len(parties) - len(v.teachers) == len({*v.the} - {"teacher"}) == 3,
+        R4=len({*v.keys.values()}) == len(parties), R6=min(v.agreement_budget, v.data_set_budget) >=
+        v.epsilon, R7=(v.max_records > 1) == (v.unit == "person"), R8=v.he == v.masks,
+        R9=v.directions <= v.dimension, R11=v.smallest <= v.select <= len(v.teachers), R13=not
+        v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he or v.sums or not
+        v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not v.simulation); plan(v)
+    for name, key in v.keys.items(): signed(key, signatures[name], canonical(content), "agreement")
+def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
+    add, unit = v.neighbours == "add-remove", max(1, round(v.count_weight * v.grid))
+    n = v.grid**2 + unit**2; squared = v.max_records**2 * (n if add else max(4 * v.grid**2, 2 * n))
+    sensitivity = math.sqrt(squared)
+    while gmpy2.mpq(sensitivity) ** 2 < squared: sensitivity = math.nextafter(sensitivity, math.inf)
+    scale = math.nextafter(v.noise_multiplier * sensitivity, math.inf)
+    v.event = {"kind": "discrete-gaussian", "sensitivity": sensitivity, "noise_scale": scale}
+    blocks = {n: min((2 - add) * v.max_records, len(v.parties[n]["classes"])) for n in v.teachers}
+    v.coordinates = {name: count * (v.dimension + 1) for name, count in blocks.items()}
+    check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and max(v.coordinates.values()) <=
+        2**31); exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; v.rho = float(exact)
+    if gmpy2.mpq(v.rho) < exact: v.rho = math.nextafter(v.rho, math.inf)
+    check(L2=1e-150 < v.rho < 1e150); u = math.log(-math.log(v.delta) / v.rho) / 2
+    for step in (1 / 4, 1e-2, 1e-4, 1e-6):  # a grid that becomes finer
+        grid = [math.exp(u + j * step) for j in range(-60, 61)]
+        v.run_epsilon, u = min((max(0.0, v.rho + v.rho * x - math.log1p(1 / x)
+            - (math.log(v.delta) + math.log1p(x)) / x), math.log(x)) for x in grid)
+    degree, sizes, t, primes = v.poly_modulus_degree, v.coeff_mod_bit_sizes, v.plain_modulus, {}
+    check(L2=v.run_epsilon <= min(v.epsilon * (1 + 1e-9), v.agreement_budget, v.data_set_budget,
+          100), L3=sum(sizes) <= {4096: 109, 8192: 218, 16384: 438}[degree])
+    for size in sizes:
+        numbers = range(2**size - 2 * degree + 1, 2 ** (size - 1), -2 * degree)
+        primes[size] = sorted(itertools.islice(filter(gmpy2.is_prime, numbers), sizes.count(size)))
+    check(L3=sum(map(len, primes.values())) == len(sizes))
+    *chain, last = chosen = [primes[size].pop(0) for size in sizes]
+    noise = math.log2(21 * (2 * degree + 1) / last + degree / 2 + 1)
+    v.budget = math.log2(math.prod(chain)) - 1 - math.log2(t) - noise  # of one addition
+    pairs, number = v.directions * (v.directions + 1) // 2, v.query_modulus_bits // 4 if v.he else 8
+    bound, v.values = pairs * (2 ** (v.bits - 1) - 1) ** 2, v.dimension * (v.dimension + 1) // 2 + 1
+    check(L4=t % (2 * degree) == 1 and gmpy2.is_prime(t) and t not in chosen,
+          L5=2 * v.select * v.bound < t, L6=v.budget - math.log2(v.select) >= 1,
+          L7=bound.bit_length() + 128 < v.query_modulus_bits and (4 * bound).bit_length() <= 62,
+          L9=17 + pairs * (4 * math.ceil(number / 3) + 3) <= 2**26)
+def c_receipt_form(r: Any) -> None:
+    receipt = formed("receipt", parsed(read(r, "receipt.dsse.json")))
+    payload, keys = b64(receipt["payload"]), [seal["keyid"] for seal in receipt["signatures"]]
+    owners, r.statement = {k: n for n, k in r.v.keys.items()}, formed("statement", parsed(payload))
+    check(C4=keys == sorted({*keys})); r.signers = sorted(owners[key] for key in keys)
+    data = b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
+    for seal in receipt["signatures"]: signed(seal["keyid"], seal["sig"], data)
+    files = sorted(item for item in r.hashes.items() if item[0] != r.at)
+    right = [{"name": name, "digest": {"sha256": value}} for name, value in files]
+    check(C7=r.statement["subject"] == right)
+def d_messages(r: Any) -> None:
+    total = 0
+    for path in r.transcript:
+        data = read(r, path); total += sum(map(data.count, b"[{,")); check(A5=total <= 10_000_000)
+        r.messages.append(message(r.v, path, parsed(data)))
+    r.messages.sort(key=lambda m: (m.sender, m.sequence)); r.at = "transcript/"
+    for name in r.v.keys:
+        own = [m.sequence for m in r.messages if m.sender == name]
+        check(D13=own == [*range(len(own))])
+def message(v: Any, path: str, envelope: Any) -> Any:  # the members of header and body by name
+    header = formed("envelope", envelope)["header"]; text = canonical(header)
+    h = types.SimpleNamespace(**header, path=path, body={}, digest=digest("envelope", header))
+    senders, readers, kib, *binary = KINDS[h.kind]
+    roles = {v.roles.get(h.sender, "-")[0], "c" * (h.sender == v.the[v.custody])}
+    other = h.recipient != h.sender and v.roles.get(h.recipient, "-")[0] in readers
+    check(D3=len(text) <= 4096, D4=path == f"transcript/{h.sender}-{h.sequence:03}-{h.kind}.json",
+          D5=h.agreement == v.hash, D6=h.sender in v.roles, D7=roles & {*senders},
+          D8=h.recipient == "*" if readers == "-" else other)
+    signed(v.keys[h.sender], envelope["signature"], text, "envelope")
+    bare = readers != "-" or (h.kind in {"upload", "sum"} and not v.ciphertexts)
+    check(D2=[*envelope] == ["body"] * (not bare) + ["header", "signature"])
+    if bare: return h
+    h.body, body = envelope["body"], canonical(envelope["body"])
+    check(D10=len(body) <= int(kib) << 10 and sha256(body) == h.body_sha256)
+    vars(h).update(h.body | {name: b64(h.body[name]) for name in binary}); return h
+def e_opening(r: Any) -> None:
+    v, sealing, own = r.v, {}, x25519.X25519PrivateKey.generate()
+    for number, kind in ("E1", "nonce"), ("E3", "keys"), ("E6", "ready"):
+        check(**{number: [m.sender for m in of(r, kind)] == sorted(v.keys)})
+    for m in of(r, "nonce"): check(E1=m.sequence == 0 and len(m.nonce) == 32)
+    nonces = {m.sender: m.nonce.hex() for m in of(r, "nonce")}
+    r.run = digest("run", {"agreement": v.hash, "nonces": nonces})
+    for m in r.messages: r.at = m.path; check(D12=m.run_id == ("" if m.kind == "nonce" else r.run))
+    for m in of(r, "keys"):
+        mlkem.MLKEM768PublicKey.from_public_bytes(m.sealing_key[:1184])
+        own.exchange(x25519.X25519PublicKey.from_public_bytes(m.sealing_key[1184:]))
+        key = sha256(m.sealing_key); check(E3=key not in sealing.values()); sealing[m.sender] = key
+    r.public = one(r, "feature-key", "E4").public_key
+    check(E4=r.public and (r.public == b"none") != v.he)
+    query = one(r, "query-key", "E5"); one(r, "query-secret", "E8")
+    if v.he: check_modulus(v, query.modulus, [*map(b64, query.proof)], r.run)
+    else: check(E5=query.modulus == b"none" and query.proof == [])
+    keys = {"run_id": r.run, "sealing": sealing, "feature": sha256(r.public),
+            "query": sha256(query.modulus), "query_hash": query.query_hash}
+    r.opening = {"keys_hash": digest("keys", keys), "query_hash": query.query_hash}
+    for m in of(r, "ready"): check(E6=m.body == r.opening)
+    check(E7=sorted(m.recipient for m in of(r, "query")) == v.teachers)
+def check_modulus(v: Any, modulus: bytes, proof: list[bytes], run: str) -> None:  # drv 4.2
+    n, size, length = int.from_bytes(modulus), len(modulus), v.query_modulus_bits // 8 + 16
+    domain = b"secure-fedsa/v1/paillier-modulus-proof"
+    parts = modulus, run.encode(), v.the["student"].encode()
+    data = b"".join(len(part).to_bytes(4) + part for part in parts) + (8 * length).to_bytes(2)
+    stream = hashlib.shake_256(data + domain + bytes([len(domain)])).digest(8 * length)
+    check(E5=n.bit_length() == v.query_modulus_bits == 8 * size and [*map(len, proof)] == [size] * 8
+          and gmpy2.gcd(n, gmpy2.primorial(65536)) == 1)
+    for i, root in enumerate(map(int.from_bytes, proof)):
+        target = int.from_bytes(stream[i * length : (i + 1) * length]) % n
+        check(E5=0 < root < n and gmpy2.gcd(target, n) == 1 and gmpy2.powmod(root, n, n) == target)
+def f_ledgers(r: Any) -> None:
+    r.rosters, r.data_sets, r.signals = [*of(r, "roster")], {}, {}; check(G1=r.rosters)
+    for m in of(r, "ledger"):
+        charge, head = segment(r, m), r.rosters[-1].ledger_heads.get(m.sender)
+        check(F1=m.sender not in r.signals, F5=charge["data_set"] not in r.data_sets.values())
+        r.data_sets[m.sender], r.signals[m.sender] = charge["data_set"], charge["hash"]
+        lines = [*m.entries, {"by": r.v.the["key-holder"], "countersigned_head": head}]
+        text, path = b"".join(canonical(x) + b"\n" for x in lines), f"ledger-{m.sender}.jsonl"
+        check(F2=path in r.hashes and read(r, path) == text)
+    check(F2={path[7:-6] for path in r.hashes if path[:7] == "ledger-"} == r.signals.keys())
+def segment(r: Any, m: Any) -> Any:  # drv 3: the reserve entry of the agreed charge
+    for entry in m.entries:
+        bare = canonical({key: value for key, value in entry.items() if key != "hash"})
+        right = sha256(b"secure-fedsa privacy ledger entry v1\n" + bare); check(F3=entry["hash"] ==
+            right and entry["data_set"] == m.entries[0]["data_set"] and entry["run_id"] == r.run)
+    check(F3=all(b["position"] > a["position"] + (b["previous"] != a["hash"]) for a, b in
+        itertools.pairwise(m.entries))); kinds = [entry["kind"] for entry in m.entries]
+    check(F3=not {"genesis", "superseded"} & {*kinds} and kinds.count("reserve") == 1 and
+        kinds.count("commit") <= 1, F4="commit" in kinds)
+    reserve = m.entries[kinds.index("reserve")]
+    charge, event = reserve["body"], r.v.event | {"coordinates": r.v.coordinates[m.sender]}
+    agreed = {"agreement": r.v.hash, "events": [event], "rho": r.v.rho, "delta": r.v.delta,
+        "budget": r.v.agreement_budget}
+    check(F3=kinds.index("reserve") < kinds.index("commit") and charge["agreement_rho"] >= r.v.rho,
+        F4=canonical(charge | agreed) == canonical(charge), F6=m.head == m.entries[-1]["hash"])
+    return reserve
+def g_rosters(r: Any) -> None:
+    heads = {m.sender: m.head for m in of(r, "ledger")}
+    v, order, above = r.v, r.v.scores == "order", {*r.v.teachers, ""}
+    for number, m in enumerate(of(r, "roster"), 1):
+        m.hash = digest("roster", {"run_id": r.run, "roster": m.body})
+        members, scores, named = {*m.members}, m.scores, m.ledger_heads.keys()
+        sign, least, most = (1, 1, len(members)) if order else (-1, v.threshold, v.select)
+        good = sorted((sign * score, name) for name, score in scores.items() if score >= least)
+        check(G1=m.number == number, G2=m.members == sorted(members & {*v.teachers}) and v.smallest
+            <= len(members) <= v.select, G3=m.body | r.opening == m.body, G4=heads | m.ledger_heads
+            == heads and members <= named, G5=scores.keys() <= named and (v.scores != "none" or not
+            scores) and (not order or sorted(scores.values()) == [*range(1, len(scores) + 1)]),
+            G6=number > 1 or v.scores == "none" or members == {name for _, name in good[:most]},
+            G7=members < above); above, r.final, r.members = members, m, m.members
+def h_members(r: Any) -> None:
+    members, final = {*r.members}, r.final.hash
+    check(H1=members <= {m.sender for m in of(r, "roster-signature") if m.roster_hash == final})
+    for number, kind in ("H2", "upload"), ("H3", "reply"), ("H3", "blind"):
+        senders = [m.sender for m in of(r, kind)]
+        check(**{number: members <= {*senders} and len({*senders}) == len(senders)})
+    own = {"roster_hash": final, "key_id": sha256(r.public), "values": r.v.values}
+    for m in of(r, "upload"):
+        homes = {roster.hash for roster in r.rosters if m.sender in roster.members}
+        right = own | {"signal_id": r.signals[m.sender]} if m.sender in members else {}
+        check(H2=homes and (not m.body or (m.roster_hash in homes and m.body | right == m.body)))
+    one(r, "blinded-scores", "H4"); pairs = {(m.sender, m.recipient) for m in of(r, "mask-share")}
+    check(H5={*itertools.permutations(members, 2)} <= pairs <= {
+        *itertools.permutations(r.rosters[0].members, 2)})
+def i_sum(r: Any) -> None:
+    v, rows, uploads = r.v, [], [m for m in of(r, "upload") if m.sender in r.members]
+    if v.he and v.ciphertexts:  # drv 6.2 to 6.4
+        degree, sizes, keys = v.poly_modulus_degree, v.coeff_mod_bit_sizes, SAVE.split()
+        r.sizes = [min(degree, v.values - at) for at in range(0, v.values, degree)]
+        kind = {"encryption_type": ts.ENCRYPTION_TYPE.ASYMMETRIC, "coeff_mod_bit_sizes": sizes}
+        r.context = ts.context(ts.SCHEME_TYPE.BFV, degree, v.plain_modulus, n_threads=1, **kind)
+        fresh = r.context.serialize(**dict.fromkeys(keys, False))
+        r.head = fresh.removesuffix(wire(18, FLAGS))
+    for m in uploads * v.ciphertexts:
+        r.at = m.path; rows.append((vector if v.he else residues)(r, m.ciphertext))
+    r.sum = one(r, "sum", "I1")
+    if not v.ciphertexts: return
+    right = {"roster_hash": r.final.hash, "uploads": {m.sender: m.digest for m in uploads}}
+    check(I2=r.sum.body | right | {"values": v.values} == r.sum.body)
+    if not v.he:
+        total = [sum(column) % v.plain_modulus for column in zip(*rows, strict=True)]
+        check(I2=residues(r, r.sum.ciphertext) == total); return
+    check(I2=added(rows).serialize() == r.sum.ciphertext); r.at = one(r, "feature-key", "I3").path
+    (key,) = objects(v, r.public[len(r.head) :], 2, v.coeff_mod_bit_sizes)
+    check(I3=r.public == r.head + wire(18, wire(10, key) + FLAGS))
+    r.sealer = ts.context_from(r.public, n_threads=1)
+def residues(r: Any, data: bytes) -> list[int]:
+    values = [*struct.unpack(f"<{r.v.values}q", data)]
+    check(I2=min(values) >= 0 and max(values) < r.v.plain_modulus); return values
+def vint(x: int) -> bytes: return bytes([x]) if x < 128 else bytes([x % 128 + 128]) + vint(x >> 7)
+def wire(tag: int, data: bytes) -> bytes: return bytes([tag]) + vint(len(data)) + data
+def added(column: Any) -> Any: return functools.reduce(lambda total, x: total.add_(x), column)
+def objects(v: Any, data: bytes, polynomials: int, bits: list[int]) -> list[bytes]:  # drv 6.3
+    weight, at, found = polynomials * v.poly_modulus_degree, 0, []
+    raw, least = weight * 8 * len(bits), 9 * (weight * sum(bits) // 8) // 10
+    while (at := data.find(b"\x5e\xa1\x10\x04", at)) >= 0:
+        length = int.from_bytes(data[at + 8 : at + 16], "little"); blob = data[at : at + length]
+        check(I2=blob[5:8] == b"\2\0\0" and least <= len(blob) == length <= raw + raw // 128 + 1024)
+        found.append(blob); at += length
+    return found
+def vector(r: Any, data: bytes) -> Any:  # drv 6.3: well formed, loaded as a whole
+    v, start = r.v, wire(10, b"".join(map(vint, r.sizes)))
+    blobs = objects(v, data[len(start) :], 2, v.coeff_mod_bit_sizes[:-1])
+    check(I2=data == start + b"".join(wire(18, blob) for blob in blobs))
+    x = ts.bfv_vector_from(r.context, data); shapes = [(ct.size(), ct.poly_modulus_degree(),
+        ct.coeff_modulus_size(), ct.is_ntt_form(), ct.is_transparent()) for ct in x.ciphertext()]
+    shape = 2, v.poly_modulus_degree, len(v.coeff_mod_bit_sizes) - 1, False, False
+    check(I2=shapes == [shape] * len(r.sizes) and len(blobs) == len(r.sizes) and x.size() ==
+        v.values and x.serialize() == data); return x
+def j_permit(r: Any) -> None:
+    m, found = one(r, "release", "K1"), [m.body for m in of(r, "permit")]
+    r.released = {name: m.body[name] for name in ("roster_hash", "sum_hash", "signal_ids")}
+    check(J1=r.v.custody == "aggregator" or not found, J2=found in ([], [r.released])
+          and len(found) == (r.v.custody == "aggregator"))
+def k_release(r: Any) -> None:
+    v, t, k, m = r.v, r.v.plain_modulus, len(r.members), one(r, "release", "K1")
+    ids, sealed = {name: r.signals[name] for name in r.members}, len([*of(r, "sealed-sum")])
+    opened = struct.unpack(f"<{len(m.values) // 8}q", m.values)
+    check(K1=m.roster_hash == r.final.hash, K3=m.signal_ids == ids, K2=not v.ciphertexts or
+        m.sum_hash == sha256(r.sum.ciphertext), K4=len(opened) == v.values * v.sums and sealed == 1
+        - v.sums and all(abs(value) <= k * v.bound for value in opened), K5=(m.secret_key != b"") ==
+        v.feature_key)
+    if v.feature_key:
+        (key,) = objects(v, m.secret_key[len(r.head) :], 1, v.coeff_mod_bit_sizes)
+        check(K6=m.secret_key == r.head + wire(18, FLAGS) + wire(26, wire(10, key)))
+        r.opener = ts.context_from(m.secret_key, n_threads=1)
+        rows = [[secrets.randbelow(t) for _ in range(v.poly_modulus_degree)] for _ in range(k)]
+        texts = [ts.bfv_vector(r.sealer, row).serialize() for row in rows]
+        total = added([ts.bfv_vector_from(r.context, text) for text in texts]).serialize()
+        rows.append([sum(column) % t for column in zip(*rows, strict=True)])
+        check(K6=[decrypted(r, text) for text in [*texts, total]] == rows,
+              K7=decrypted(r, r.sum.ciphertext) == [x % t for x in opened])
+    elif v.ciphertexts and not v.he:
+        check(K7=residues(r, r.sum.ciphertext) == [x % t for x in opened])
+def decrypted(r: Any, data: bytes) -> list[int]:  # drv 6.5
+    x, least = ts.bfv_vector_from(r.opener, data), r.v.budget - math.log2(len(r.members))
+    left = map(r.opener.data.decryptor().invariant_noise_budget, x.ciphertext())
+    check(K7=min(left) >= max(1, math.floor(least)))
+    return [value % r.v.plain_modulus for value in x.decrypt()]
+def l_release_log(r: Any) -> None:
+    line = read(r, "release-log.jsonl"); check(L1=line[-1:] == b"\n")
+    log = formed("release-log", parsed(line[:-1]))
+    right = r.released | {"run_id": r.run, "agreement": r.v.hash, "members": r.members,
+                          "data_sets": {name: r.data_sets[name] for name in r.members}}
+    check(L2=log.pop("hash") == digest("release-log", log)
+          and (log["position"] == 0) == (log["previous"] == "0" * 64), L3=log["body"] == right)
+def m_student(r: Any) -> None:
+    parts = {name: r.hashes[f"student/{name}.safetensors"] for name in ("network", "head")}
+    parts["architecture"] = r.hashes["student/architecture.json"]
+    check(M1=one(r, "result", "M1").student_sha256 == digest("student", parts))
+    r.at = "student/encoder.safetensors"; check(M2=r.hashes[r.at] == r.v.encoder["sha256"])
+def n_summary(r: Any) -> None:
+    v, summary, rows = r.v, formed("summary", parsed(read(r, "summary.json"))), []
+    for name, told in zip(v.teachers, summary["teachers"], strict=True):
+        score = r.final.scores.get(name) if v.scores == "values" else None
+        rows.append({"id": name, "task": v.parties[name]["classes"], "kind": told["kind"],
+                     "selected": name in r.members, "score": score})
+    right = {n: vars(v)[n] for n in ("route", "custody", "protection", "neighbours", "delta")}
+    right |= {"run_id": r.run, "simulated": False, "privacy_unit": v.unit, "teachers": rows,
+        "values_per_teacher": v.values}
+    told, views = summary["accounting"], summary["epsilon_by_view"].values()
+    near = [(value, v.run_epsilon) for value in [*views, summary["epsilon"], told["epsilon"]]]
+    near += [(told["rho"], v.rho), (told["delta"], v.delta)]; check(N2=canonical(summary | right) ==
+        canonical(summary) and all(math.isclose(value, fact, rel_tol=1e-9) for value, fact in near))
+def o_receipt(r: Any) -> None:
+    r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
+    opened = v.ciphertexts and v.sums and (v.feature_key or not v.he)
+    claims = CLAIMS.split() + ["homomorphic-sum"] * v.ciphertexts + ["decryption"] * opened
+    by = {role: [name] for role, name in the.items()} | {"custodian": [the[v.custody]]}
+    by |= {"tellers": sorted(r.signals), "signers": r.signers, "both": sorted(map(the.get, both))}
+    words = map(str.split, WORDS.split(";"))
+    attested = [{"claim": claim, "by": by[who]} for claim, who in words if claim not in claims]
+    ids = {"version": 1, "agreement": v.hash, "run_id": r.run, "transcript_root":
+        digest("transcript", sorted(m.digest for m in r.messages))}
+    right = ids | {"recomputed": [*claims, "student-hash"], "attested": attested}
+    said = r.statement["predicate"]; check(O1=said | ids == said, O3=r.signers ==
+        sorted([*map(the.get, both), *r.members]), O2=canonical(said) == canonical(right))
+def p_rest(r: Any) -> None:
+    for m in of(r, "abort"): check(P1=m.sender in {*r.v.teachers} - {*r.members})
+    r.at = "agreement.toml"; check(P2=r.trust is None or r.v.keys.items() <= r.trust.items())
+def child(folder: str) -> int:  # prints the file and the reason of the first check that fails
+    r = types.SimpleNamespace(folder=pathlib.Path(folder), at="folder", hashes={}, messages=[])
+    r.trust, answer = json.load(sys.stdin), ["", ""]
+    try:
+        for name in sorted(n for n in globals() if n[1:2] == "_" != n[0]): globals()[name](r)
+    except Exception as error:  # noqa: BLE001 -- by the text, what libraries raise is a refusal
+        reason = clause(str(error)) if isinstance(error, Refused) else repr(error)
+        answer = [r.at, f"{name[0].upper()}: " * (not reason[1:2].isdigit()) + reason]
+    return print(json.dumps(answer)) or 0
+def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
+    """Give the verdict on a run folder, with trusted keys or without; or raise Refused."""
+    command = [sys.executable, "-I", __file__, str(folder.absolute()), "--child"]
+    ask = {"input": json.dumps(trust).encode(), "capture_output": True, "timeout": 9000}
+    try: file, reason = json.loads(subprocess.run(command, check=True, **ask).stdout)  # noqa: S603
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise Refused("folder", f"the child process: {error}") from None
+    if reason: raise Refused(file, reason)
+    return "consistent, identities " + ("not checked" if trust is None else "checked")
+def main(folder: str, option: str = "", keys: str = "") -> int:
+    if option == "--child": return child(folder)
+    try:
+        next(pathlib.Path(folder).iterdir(), None)
+        trust = tomllib.loads(pathlib.Path(keys).read_text())["keys"] if keys else None
+        words, code = verify(pathlib.Path(folder), trust) + f" against {keys}" * bool(keys), 0
+    except Refused as refusal: words, code = "failed: {}: {}".format(*refusal.args), 1
+    except (OSError, ValueError, LookupError) as error: words, code = f"cannot be used: {error}", 2
+    return print(ascii(words)[1:-1]) or code
+if __name__ == "__main__": sys.exit(main(*sys.argv[1:]))
