@@ -15,6 +15,30 @@ if TYPE_CHECKING:
 VERSION = 1
 _PARTY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+MOST_PARTIES = 200
+# The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond
+# the field's size too): under such a key one signature verifies for many messages.
+_SMALL_ORDER = frozenset(
+    (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+
+
+def has_small_order(key: str) -> bool:
+    """Return whether an Ed25519 key (64 hexadecimal digits) is a point of small order.
+
+    >>> has_small_order("01" + "00" * 31)
+    True
+    """
+    last = int(key[62:], 16) & 0x7F  # without the sign of x
+    return key[:62] + f"{last:02x}" in _SMALL_ORDER
 
 
 def check_rules(agreement: Agreement) -> None:
@@ -36,6 +60,8 @@ def _check_parties(agreement: Agreement) -> None:
     for role in (AGGREGATOR, KEY_HOLDER, STUDENT):
         if len(agreement.names(role)) != 1:
             raise AgreementError("parties", f"there must be exactly one {role}.")
+    if len(agreement.parties) > MOST_PARTIES:
+        raise AgreementError("parties", f"there may be at most {MOST_PARTIES}.")
     keys: dict[str, str] = {}
     for name, party in agreement.parties.items():
         clause = f"parties.{name}"
@@ -45,6 +71,13 @@ def _check_parties(agreement: Agreement) -> None:
             )
         if not _HASH.fullmatch(party.key):
             raise AgreementError(f"{clause}.key", "must be 64 hexadecimal digits (Ed25519).")
+        if has_small_order(party.key):
+            raise AgreementError(
+                f"{clause}.key",
+                "is a point of small order.",
+                why="One signature would verify for many messages.",
+                do="Make a key with `secure-fedsa keys new`.",
+            )
         if party.key in keys:
             raise AgreementError(
                 f"{clause}.key",

@@ -105,6 +105,12 @@ BAD: list[tuple[str, Any]] = [
     ("simulation", 0),
     ("simulation", ...),
     ("parties.teacher-1.key", "00"),
+    ("parties.teacher-1.key", "01" + "00" * 31),
+    ("parties.teacher-1.key", "ee" + "ff" * 31),
+    (
+        "parties.teacher-1.key",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    ),
     ("parties.teacher-1.classes", []),
     ("parties.teacher-1.classes", ["a"]),
     ("parties.teacher-1.classes", ["a", "a"]),
@@ -121,6 +127,16 @@ def test_a_bad_entry_is_refused_by_name(clause: str, value: Any) -> None:
     with pytest.raises(AgreementError) as error:
         ag.from_dict(changed(clause, value))
     assert error.value.clause == clause
+
+
+def test_more_parties_than_anybody_could_plan_for_are_refused() -> None:
+    """Planning grows with the square of the parties: one file could keep a reader busy."""
+    tables = changed("title", "Many")
+    for number in range(200):
+        key = f"{number + 2**200:064x}"
+        tables["parties"][f"more-{number}"] = {"role": "teacher", "key": key, "classes": ["a", "b"]}
+    with pytest.raises(AgreementError, match="at most 200"):
+        ag.from_dict(tables)
 
 
 def test_minimum_cohort_above_the_number_selected_is_refused() -> None:

@@ -79,7 +79,15 @@ _KNOWN_WORDS = {
     *("$schema", "$id", "$ref", "$defs", "title", "description", "type", "enum", "const"),
     *("properties", "required", "additionalProperties", "propertyNames", "minProperties"),
     *("items", "minItems", "maxItems", "uniqueItems", "pattern", "minLength"),
-    *("minimum", "multipleOf", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *(
+        "minimum",
+        "multipleOf",
+        "maxProperties",
+        "not",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+    ),
     *("anyOf", "oneOf", "allOf", "if", "then", "else"),
 }
 
