@@ -1,11 +1,9 @@
-# ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251 -- all in 400 lines
-"""Verifies a run folder by the text of protocols/v1 alone; shares no code with secure_fedsa."""
-# A function a section of verification.md; checks go by number (drv: derivations.md, enc: encoding).
-# `r` is what is known of a run, `r.v` its agreement. A child process does it; what it raises refuses.
+# ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251, BLE001, TRY301 -- all in 400 lines
+"""Verifies run folders by protocols/v1 alone (its pages: enc, drv) without code of secure_fedsa."""
 import base64, functools, hashlib, itertools, json, math, pathlib, re
 import resource, secrets, struct, subprocess, sys, tomllib, types
 from typing import Any
-import gmpy2, jsonschema, referencing, rfc8785, tenseal as ts
+import gmpy2, jsonschema, referencing.jsonschema, rfc8785, tenseal as ts  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 # messages.md: kind, roles from and to (c: custodian, -: all), KiB, base64 members of public bodies
 _KINDS = """nonce taks - 64 nonce; keys taks - 64 sealing_key; feature-key c - 65536 public_key;
@@ -27,9 +25,10 @@ NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
 canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
 V1 = pathlib.Path(__file__).parents[1] / "v1"
 TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
-_texts = [path.read_text() for path in V1.glob("schemas/*.json")]
-_schemas = [json.loads(text.replace('$"', r'\\Z"')) for text in _texts]  # Python's $ admits a LF
-REGISTRY = referencing.Registry().with_contents((schema["$id"], schema) for schema in _schemas)
+_texts = [path.read_text().replace('$"', r'\\Z"') for path in V1.glob("schemas/*.json")]  # $: LF
+_schemas = [json.loads(re.sub(r'"\$schema": "[^"]*",', "", text)) for text in _texts]  # or types go
+REGISTRY = referencing.Registry().with_resources((schema["$id"],
+    referencing.jsonschema.DRAFT202012.create_resource(schema)) for schema in _schemas)
 _draft = jsonschema.Draft202012Validator
 _types = {"integer": lambda _, x: type(x) is int, "number": lambda _, x: type(x) in {int, float}}
 DRAFT = jsonschema.validators.extend(_draft, type_checker=_draft.TYPE_CHECKER.redefine_many(_types))
@@ -59,7 +58,7 @@ def limit(path: str) -> int:  # A1
     kind = re.fullmatch(rf"transcript/{NAME}-[0-9]{{3,16}}-({'|'.join(KINDS)})\.json", path)
     check(A1=kind or path in FILES or re.fullmatch(rf"ledger-{NAME}\.jsonl", path))
     return int(KINDS[kind[1]][2]) * 4096 // 3 + 65536 if kind else FILES.get(path, 4) << 20
-def read(r: Any, path: str) -> bytes:  # a file that `a_folder` has judged
+def read(r: Any, path: str) -> Any:  # a file that `a_folder` has judged
     r.at, data = path, (r.folder / path).read_bytes()
     check(C7=r.hashes.setdefault(path, sha256(data)) == sha256(data)); return data
 def of(r: Any, kind: str) -> Any:  # the messages of a kind, by sender and sequence
@@ -71,7 +70,7 @@ def one(r: Any, kind: str, number: str) -> Any:
 def a_folder(r: Any) -> None:
     sizes = {}
     for path in itertools.islice(r.folder.rglob("*"), 50_000):
-        r.at, top = path.relative_to(r.folder).as_posix(), path.name in {"transcript", "student"}
+        r.at = path.relative_to(r.folder).as_posix(); top = r.at in {"transcript", "student"}
         right = path.is_dir() if top else limit(r.at) and path.is_file()
         check(A2=right and not path.is_symlink())
         if not top: sizes[r.at] = path.stat().st_size; check(A3=sizes[r.at] <= limit(r.at))
@@ -143,9 +142,8 @@ def c_receipt_form(r: Any) -> None:
     right = [{"name": name, "digest": {"sha256": value}} for name, value in files]
     check(C7=r.statement["subject"] == right)
 def d_messages(r: Any) -> None:
-    total = 0
     for path in r.transcript:
-        data = read(r, path); total += sum(map(data.count, b"[{,")); check(A5=total <= 10_000_000)
+        data = read(r, path); r.all += sum(map(data.count, b"[{,")); check(A5=r.all <= 10_000_000)
         r.messages.append(message(r.v, path, parsed(data)))
     r.messages.sort(key=lambda m: (m.sender, m.sequence)); r.at = "transcript/"
     for name in r.v.keys:
@@ -168,7 +166,7 @@ def message(v: Any, path: str, envelope: Any) -> Any:  # the members of header a
     check(D10=len(body) <= int(kib) << 10 and sha256(body) == h.body_sha256)
     vars(h).update(h.body | {name: b64(h.body[name]) for name in binary}); return h
 def e_opening(r: Any) -> None:
-    v, sealing, own = r.v, {}, x25519.X25519PrivateKey.generate()
+    v, own = r.v, x25519.X25519PrivateKey.generate(); sealing: dict[str, str] = {}
     for number, kind in ("E1", "nonce"), ("E3", "keys"), ("E6", "ready"):
         check(**{number: [m.sender for m in of(r, kind)] == sorted(v.keys)})
     for m in of(r, "nonce"): check(E1=m.sequence == 0 and len(m.nonce) == 32)
@@ -372,18 +370,18 @@ def p_rest(r: Any) -> None:
     r.at = "agreement.toml"; check(P2=r.trust is None or r.v.keys.items() <= r.trust.items())
 def child(folder: str) -> int:  # prints the file and the reason of the first check that fails
     r = types.SimpleNamespace(folder=pathlib.Path(folder), at="folder", hashes={}, messages=[])
-    r.trust, answer = json.load(sys.stdin), ["", ""]
+    r.trust, r.all, answer = json.load(sys.stdin), 0, ["", ""]
     try:
         for name in sorted(n for n in globals() if n[1:2] == "_" != n[0]): globals()[name](r)
-    except Exception as error:  # noqa: BLE001 -- by the text, what libraries raise is a refusal
+    except Exception as error:  # by the text, also what libraries raise is a refusal
         reason = clause(str(error)) if isinstance(error, Refused) else repr(error)
         answer = [r.at, f"{name[0].upper()}: " * (not reason[1:2].isdigit()) + reason]
     return print(json.dumps(answer)) or 0
 def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
     """Give the verdict on a run folder, with trusted keys or without; or raise Refused."""
     command = [sys.executable, "-I", __file__, str(folder.absolute()), "--child"]
-    ask = {"input": json.dumps(trust).encode(), "capture_output": True, "timeout": 9000}
-    try: file, reason = json.loads(subprocess.run(command, check=True, **ask).stdout)  # noqa: S603
+    run: Any = subprocess.run; ask = {"input": json.dumps(trust).encode(), "capture_output": True}
+    try: file, reason = json.loads(run(command, check=True, timeout=9000, **ask).stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise Refused("folder", f"the child process: {error}") from None
     if reason: raise Refused(file, reason)
@@ -391,10 +389,12 @@ def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
 def main(folder: str, option: str = "", keys: str = "") -> int:
     if option == "--child": return child(folder)
     try:
-        next(pathlib.Path(folder).iterdir(), None)
-        trust = tomllib.loads(pathlib.Path(keys).read_text())["keys"] if keys else None
+        next(pathlib.Path(folder).iterdir(), None); rest = ""; trust: Any = None
+        if keys: table = tomllib.loads(pathlib.Path(keys).read_text()); trust = table.pop("keys")
+        if keys: rest = "".join([*table, *(re.sub("^[0-9a-f]{64}", "", x) for x in trust.values())])
+        if rest or trust == {}: raise ValueError("not a table [keys] of names and keys")
         words, code = verify(pathlib.Path(folder), trust) + f" against {keys}" * bool(keys), 0
     except Refused as refusal: words, code = "failed: {}: {}".format(*refusal.args), 1
-    except (OSError, ValueError, LookupError) as error: words, code = f"cannot be used: {error}", 2
+    except Exception as error: words, code = f"cannot be used: {error}", 2
     return print(ascii(words)[1:-1]) or code
 if __name__ == "__main__": sys.exit(main(*sys.argv[1:]))

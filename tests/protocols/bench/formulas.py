@@ -1,0 +1,327 @@
+"""Values of protocols/v1/derivations.md, written down once more from the text.
+
+Vectors are made with these, and forged runs are made to fit again with them. They take JSON
+values as they stand in files, malformed ones included, so that a lie in one place does not stop
+everything else from following it. Nothing here comes from the package's own formulas.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import gmpy2
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+PREFIX = "secure-fedsa/v1/"
+LEDGER_DOMAIN = "secure-fedsa privacy ledger entry v1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+VIEWS = ("other-teachers", "aggregator", "key-holder", "student", "auditor", "all-others-together")
+KEY_TEXT = "secure-fedsa test vector key, known to everybody: "
+"""Before a party's name: what the published test keys are the SHA-256 of."""
+
+Json = Any
+
+
+def canonical(value: Json) -> bytes:
+    """Return the canonical JSON (RFC 8785).
+
+    Without fractions and beyond-ASCII keys, JSON with sorted keys is canonical; that is faster.
+    """
+    if _simple(value):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return rfc8785.dumps(value)
+
+
+def _simple(value: Json) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and key.isascii() for key in value) and all(
+            map(_simple, value.values())
+        )
+    if kind is list:
+        return all(map(_simple, value))
+    return kind is str or value is None or kind is bool or (kind is int and abs(value) < 2**53)
+
+
+def sha256(data: bytes) -> str:
+    """Return a SHA-256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(domain: str, value: Json) -> str:
+    """Return the hash of a value under one of our domains (encoding.md, 4)."""
+    return sha256((PREFIX + domain).encode() + b"\n" + canonical(value))
+
+
+def b64(data: bytes) -> str:
+    """Return base64."""
+    return base64.b64encode(data).decode()
+
+
+def framed(*parts: bytes) -> bytes:
+    """Return every part behind its length, u32."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def known_key(party: str) -> Ed25519PrivateKey:
+    """Return a party's published test key."""
+    return Ed25519PrivateKey.from_private_bytes(
+        hashlib.sha256((KEY_TEXT + party).encode()).digest()
+    )
+
+
+@cache
+def known_primes(bits: int = 1024, purpose: str = "query") -> tuple[int, int]:
+    """Return two published test primes of a length."""
+    found = []
+    for name in ("p", "q"):
+        seed = f"secure-fedsa test prime, known to everybody: {purpose} {name}"
+        start = int.from_bytes(hashlib.shake_256(seed.encode()).digest(bits // 8), "big")
+        found.append(int(gmpy2.next_prime(start | 3 << bits - 2)))
+    return found[0], found[1]
+
+
+def public(key: Ed25519PrivateKey) -> str:
+    """Return the public key as an agreement names it."""
+    return key.public_key().public_bytes_raw().hex()
+
+
+def signed_bytes(domain: str, value: Json) -> bytes:
+    """Return what is signed (encoding.md, 5)."""
+    name = (PREFIX + domain).encode()
+    return len(name).to_bytes(2, "big") + name + canonical(value)
+
+
+def sign(key: Ed25519PrivateKey, domain: str, value: Json) -> str:
+    """Return a signature as it stands in files."""
+    return b64(key.sign(signed_bytes(domain, value)))
+
+
+def pae(payload: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding of a receipt's payload."""
+    return f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} ".encode() + payload
+
+
+# --- the agreement -----------------------------------------------------------------
+
+
+def content(terms: Json) -> Json:
+    """Return an agreement's content from its TOML."""
+    kept = {name: value for name, value in terms.items() if name != "signatures"}
+    parties = {name: {"classes": [], **party} for name, party in kept["parties"].items()}
+    return {**kept, "parties": parties}
+
+
+def names(terms: Json, role: str) -> list[str]:
+    """Return the parties of a role."""
+    return sorted(name for name, party in terms["parties"].items() if party["role"] == role)
+
+
+def feature_values(terms: Json) -> int:
+    """Return V."""
+    width: int = terms["encoder"]["dimension"]
+    return width * (width + 1) // 2 + 1
+
+
+def planned_event(terms: Json, teacher: str) -> dict[str, Any]:
+    """Return a teacher's planned event (derivations.md, 2)."""
+    privacy = terms["privacy"]
+    grid, most = privacy["grid"], privacy["max_records"]
+    unit = max(1, round(float(privacy["count_weight"]) * grid))
+    one = grid**2 + unit**2
+    added = privacy["neighbours"] == "add-remove"
+    squared = most**2 * (one if added else max(4 * grid**2, 2 * one))
+    sensitivity = math.sqrt(float(squared))
+    while Fraction(sensitivity) ** 2 < squared:
+        sensitivity = math.nextafter(sensitivity, math.inf)
+    scale = math.nextafter(float(privacy["noise_multiplier"]) * sensitivity, math.inf)
+    blocks = min((1 if added else 2) * most, len(terms["parties"][teacher]["classes"]))
+    return {
+        "kind": "discrete-gaussian",
+        "sensitivity": sensitivity,
+        "noise_scale": scale,
+        "coordinates": blocks * (terms["encoder"]["dimension"] + 1),
+    }
+
+
+def rounded_up(value: Fraction) -> float:
+    """Return the least double that is not below a rational number."""
+    number = float(value)
+    return number if Fraction(number) >= value else math.nextafter(number, math.inf)
+
+
+def rho(events: Iterable[Json]) -> float:
+    """Return the rho of events."""
+    each = (Fraction(event["sensitivity"]) / Fraction(event["noise_scale"]) for event in events)
+    return rounded_up(sum((Fraction(rounded_up(ratio**2 / 2)) for ratio in each), Fraction(0)))
+
+
+@cache
+def epsilon(cost: float, delta: float) -> float:
+    """Return the epsilon of a rho, by ternary search over log(alpha - 1)."""
+
+    def at(u: float) -> float:
+        alpha = 1 + math.exp(u)
+        return cost * alpha + math.log1p(-1 / alpha) - math.log(delta * alpha) / (alpha - 1)
+
+    low, high = (
+        math.log(-math.log(delta) / cost) / 2 - 12,
+        math.log(-math.log(delta) / cost) / 2 + 12,
+    )
+    for _ in range(300):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if at(left) < at(right) else (left, high)
+    return max(0.0, at(low))
+
+
+# --- the run -----------------------------------------------------------------------
+
+
+def run_id(agreement: str, nonces: Mapping[str, bytes]) -> str:
+    """Return the run id of the parties' nonces."""
+    hexed = {party: nonce.hex() for party, nonce in nonces.items()}
+    return digest("run", {"agreement": agreement, "nonces": hexed})
+
+
+def keys_hash(
+    run: str, sealing: Mapping[str, bytes], feature: bytes, modulus: bytes, query_hash: Json
+) -> str:
+    """Return the hash of all keys of a run."""
+    return digest(
+        "keys",
+        {
+            "run_id": run,
+            "sealing": {party: sha256(key) for party, key in sealing.items()},
+            "feature": sha256(feature),
+            "query": sha256(modulus),
+            "query_hash": query_hash,
+        },
+    )
+
+
+def roster_hash(run: Json, body: Json) -> str:
+    """Return the hash of a roster's body."""
+    return digest("roster", {"run_id": run, "roster": body})
+
+
+def entry_hash(entry: Mapping[str, Json]) -> str:
+    """Return the hash of a ledger entry."""
+    rest = {name: value for name, value in entry.items() if name != "hash"}
+    return sha256(LEDGER_DOMAIN.encode() + b"\n" + canonical(rest))
+
+
+def log_hash(line: Mapping[str, Json]) -> str:
+    """Return the hash of a release log's line."""
+    return digest("release-log", {name: line[name] for name in line if name != "hash"})
+
+
+def student_hash(files: Mapping[str, bytes]) -> str:
+    """Return the student's hash of a run folder's files."""
+    parts = {"network": "network.safetensors", "architecture": "architecture.json"}
+    parts["head"] = "head.safetensors"
+    return digest(
+        "student", {part: sha256(files[f"student/{name}"]) for part, name in parts.items()}
+    )
+
+
+def challenges(modulus: int, run: str, student: str) -> list[int]:
+    """Return the eight challenges of the proof of a query modulus (derivations.md, 4.2)."""
+    bits = modulus.bit_length()
+    size, length = -(-bits // 8), -(-(bits + 128) // 8)
+    domain = f"{PREFIX}paillier-modulus-proof".encode()
+    message = framed(modulus.to_bytes(size, "big"), run.encode(), student.encode())
+    message += (8 * length).to_bytes(2, "big") + domain + bytes([len(domain)])
+    stream = hashlib.shake_256(message).digest(8 * length)
+    return [
+        int.from_bytes(stream[start : start + length], "big") % modulus
+        for start in range(0, 8 * length, length)
+    ]
+
+
+def prove(p: int, q: int, run: str, student: str) -> list[bytes]:
+    """Return the proof of a modulus p q, as bytes; q may be p."""
+    modulus, order = p * q, (p - 1) * (q - 1 if q != p else p)
+    size = -(-modulus.bit_length() // 8)
+    root = int(gmpy2.invert(modulus, order)) if math.gcd(modulus, order) == 1 else 1
+    found = [int(gmpy2.powmod(each, root, modulus)) for each in challenges(modulus, run, student)]
+    return [each.to_bytes(size, "big") for each in found]
+
+
+# --- sums --------------------------------------------------------------------------
+
+
+def mask_seed(run: str, roster: str, first: str, second: str, a: bytes, e: bytes) -> bytes:
+    """Return the seed of a pair of members, by HKDF-SHA256 (derivations.md, 6.1)."""
+    texts = (f"{PREFIX}pairwise-mask", run, "features", roster, first, second, "first-adds")
+    info = framed(*(text.encode() for text in texts))
+    key = hmac.digest(bytes(32), a + e, "sha256")
+    return hmac.digest(key, info + b"\x01", "sha256")
+
+
+def mask_words(seed: bytes, count: int) -> list[int]:
+    """Return the first words of a mask's stream, before rejection."""
+    stream = (
+        Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor().update(bytes(8 * count))
+    )
+    return [int.from_bytes(stream[at : at + 8], "little") for at in range(0, 8 * count, 8)]
+
+
+def residues(data: bytes) -> list[int]:
+    """Return values of 8 bytes, little-endian, two's complement."""
+    return [
+        int.from_bytes(data[at : at + 8], "little", signed=True) for at in range(0, len(data), 8)
+    ]
+
+
+def packed(values: Iterable[int]) -> bytes:
+    """Return values as 8 bytes each, little-endian, two's complement."""
+    return b"".join(value.to_bytes(8, "little", signed=True) for value in values)
+
+
+def centred(value: int, modulus: int) -> int:
+    """Return the representative in (-t/2, t/2)."""
+    value %= modulus
+    return value - modulus if value > modulus // 2 else value
+
+
+# --- what follows at the end ---------------------------------------------------------
+
+
+def signers(terms: Json, members: Iterable[str]) -> list[str]:
+    """Return who signs the receipt."""
+    return sorted({*names(terms, "aggregator"), *names(terms, "key-holder"), *members})
+
+
+def recomputed(terms: Json) -> list[str]:
+    """Return the claims that anybody can recompute (derivations.md, 10)."""
+    publish = terms["publish"]
+    opened = publish["feature_key"] or not terms["protection"]["he"]
+    claims = ["file-hashes", "signatures", "run-id", "keys", "ledger-segments", "accounting"]
+    claims += ["policy", "roster"]
+    claims += ["homomorphic-sum"] * bool(publish["ciphertexts"])
+    claims += ["decryption"] * bool(publish["ciphertexts"] and publish["sums"] and opened)
+    return [*claims, "student-hash"]
+
+
+def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the claims that are somebody's word (derivations.md, 10)."""
+    both = names(terms, "aggregator") + names(terms, "key-holder")
+    everybody, shown = signers(terms, members), recomputed(terms)
+    by = dict.fromkeys(("data-was-real", "private-summary", "noise-was-drawn"), sorted(charged))
+    by["selection"] = everybody
+    by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
+    by["one-release"] = names(terms, terms["custody"])
+    by["erasure"] = everybody
+    by["student-training"] = names(terms, "student")
+    by |= dict.fromkeys(("accuracy", "sizes-and-times"), names(terms, "aggregator"))
+    return [{"claim": claim, "by": sorted(who)} for claim, who in by.items()]

@@ -1,0 +1,227 @@
+"""The package's verifier against the reference, which was written from the text alone.
+
+Where they disagree on one folder, one of the two or the text is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.audit import folders
+from tests.protocols import make_vectors, mutants
+from tests.protocols.bench.honest_runs import KINDS, RUNS, VECTORS
+from tests.protocols.bench.reference_server import load
+from tests.protocols.implementations import REFERENCE, Judgement, by_both, by_command, by_reference
+from tests.protocols.test_vectors import cases
+
+MUTANTS = 500
+BATCH = 25
+OVERLAYS = sorted(
+    f"{folder}/{path.name}"
+    for folder in ("runs-bad", "runs-good")
+    for path in (VECTORS / folder).iterdir()
+)
+
+
+def trusted(name: str) -> dict[str, str]:
+    """Return the keys of a trust file beside the runs."""
+    keys: dict[str, str] = tomllib.loads((RUNS / name).read_text("utf-8"))["keys"]
+    return keys
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_honest_vectors_are_consistent(name: str) -> None:
+    """A verifier that refuses an honest run is of no use to anybody."""
+    assert by_both(RUNS / name) == (Judgement(True), Judgement(True))
+    assert by_both(RUNS / name, trusted("keys.toml")) == (Judgement(True), Judgement(True))
+    for judgement in by_both(RUNS / name, trusted("other-keys.toml")):
+        assert judgement.file == "agreement.toml"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", folders.VARIANTS)
+def test_honest_runs_of_today_are_consistent(variant: str, tmp_path: Path) -> None:
+    """Vectors are of the day on which they were made; these runs are of this code."""
+    folder = folders.honest(variant).write(tmp_path / "run")
+    assert by_both(folder) == (Judgement(True), Judgement(True))
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_overlays(name: str, tmp_path: Path) -> None:
+    """Each bad one is a forgery that nobody would find by any other check."""
+    overlay = make_vectors.laid(VECTORS / name, tmp_path)
+    package, reference = by_both(tmp_path)
+    accepted = overlay["check"] is None
+    assert package.accepted == reference.accepted == accepted, (package, reference)
+    if not accepted:
+        assert package.file == overlay["file"]
+        assert package.reason.startswith(f"{package.file}: ")
+        # Sections may be checked in another order; then the reason begins with the number.
+        check = overlay["check"]
+        # In an agreement it is the number of a rule or of the plan (agreement.md, R and L).
+        numbered = reference.section == check[0] or check in reference.reason.split(":")[0]
+        assert numbered or reference.file == package.file == "agreement.toml", reference
+
+
+def test_wholly_forged_run_is_found_with_known_keys_only(tmp_path: Path) -> None:
+    """Anybody can make up a whole run: without known keys nobody can tell."""
+    make_vectors.laid(VECTORS / "runs-good" / "wholly-forged-run", tmp_path)
+    assert all(judgement.accepted for judgement in by_both(tmp_path))
+    package, reference = by_both(tmp_path, trusted("keys.toml"))
+    assert (package.accepted, package.file) == (False, "agreement.toml")
+    assert (reference.accepted, reference.section) == (False, "P")
+    assert all(judgement.accepted for judgement in by_both(tmp_path, trusted("other-keys.toml")))
+
+
+AGREEMENTS = json.loads((VECTORS / "agreements" / "cases.json").read_text("utf-8"))["cases"]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder whose agreement tests replace."""
+    folder = tmp_path_factory.mktemp("agreements") / "run"
+    shutil.copytree(RUNS / "plain", folder)
+    return folder
+
+
+@pytest.mark.parametrize("case", AGREEMENTS, ids=lambda case: case["file"])
+def test_agreements(case: Any, plain: Path) -> None:
+    """Who reads a run folder must know which agreements no run may have."""
+    shutil.copyfile(VECTORS / "agreements" / case["file"], plain / "agreement.toml")
+    judgement = by_reference(plain)
+    assert not judgement.accepted  # it is not this run's agreement
+    simulated = case["file"] == "good/simulation.toml"
+    assert (judgement.file != "agreement.toml") == (case["good"] and not simulated), judgement
+
+
+def judged(case: Any, check: Callable[[], object]) -> None:
+    """Expect a good case to pass, and a bad one to be refused: by any exception (its rule)."""
+    try:
+        check()
+    except Exception:  # noqa: BLE001 - the reference calls every exception a refusal
+        assert not case["good"], case["name"]
+    else:
+        assert case["good"], case["name"]
+
+
+def test_encodings() -> None:
+    """JSON, base64, hashes and signatures, read by the reference alone."""
+    reference = load(str(REFERENCE))
+    for case in cases("canonical-json"):
+        judged(case, partial(reference.parsed, bytes.fromhex(case["bytes"])))
+    for case in cases("base64"):
+        judged(case, partial(reference.b64, case["text"]))
+    for case in cases("digests"):
+        domain = case["domain"].removeprefix("secure-fedsa/v1/")
+        assert reference.digest(domain, case["value"]) == case["hash"]
+    for case in cases("envelopes"):
+        data = reference.canonical(case["header"])
+        key, signature = case["public_key"], case["signature"]
+        judged(case, partial(reference.signed, key, signature, data, "envelope"))
+
+
+def test_query_moduli() -> None:
+    """The proof of a modulus, by the reference alone."""
+    reference = load(str(REFERENCE))
+    for case in cases("query-moduli")[:-1]:
+        v = SimpleNamespace(
+            query_modulus_bits=case["query_modulus_bits"], the={"student": case["student"]}
+        )
+        modulus, *proof = (base64.b64decode(text) for text in (case["modulus"], *case["proof"]))
+        judged(case, partial(reference.check_modulus, v, modulus, proof, case["run_id"]))
+
+
+def test_every_check_has_a_bad_vector() -> None:
+    """A check without one may be missing in an implementation, and nobody would see it."""
+    text = (VECTORS.parent / "verification.md").read_text("utf-8")
+    checks = set(re.findall(r"^\* \*\*([A-P][0-9]+)\.\*\*", text, re.MULTILINE))
+    assert len(checks) > 50
+    told = {
+        json.loads((VECTORS / name / "overlay.json").read_text("utf-8"))["check"]
+        for name in OVERLAYS
+    }
+    # P2 needs a list of keys: the wholly forged run above.
+    assert checks - told == {"P2"}
+
+
+@pytest.fixture(scope="module")
+def seen() -> Counter[tuple[str, ...]]:
+    """How mutants fared: what the package named and why, and the reference's section."""
+    return Counter()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, MUTANTS, BATCH))
+def test_verifiers_agree_on_mutants(
+    first: int, tmp_path: Path, seen: Counter[tuple[str, ...]]
+) -> None:
+    """A folder that only one of two readers takes convinces that one wrongly, or the other not."""
+    disagreements: list[Any] = []
+    for number in range(first, first + BATCH):
+        made = mutants.mutant(number)
+        mutants.write(made, tmp_path / "run")
+        package, reference = by_both(tmp_path / "run")
+        shutil.rmtree(tmp_path / "run")
+        if package.accepted != reference.accepted:
+            disagreements.append((number, made.base, made.about, package, reference))
+        seen[(_kind(package), _reason(package), reference.section)] += 1
+    assert disagreements == []
+
+
+def _kind(judgement: Judgement) -> str:
+    """Return what kind of file a refusal names."""
+    name = re.sub(r"^transcript/.*-[0-9]+-", "transcript/", judgement.file)
+    return re.sub(r"^ledger-.*", "ledger", name)
+
+
+def _reason(judgement: Judgement) -> str:
+    """Return a reason without names, numbers and hashes."""
+    reason = judgement.reason.removeprefix(judgement.file)
+    return re.sub(r"'[^']*'|\S*[0-9]\S*|aggregator|key-holder|student", "", reason)
+
+
+@pytest.mark.slow
+def test_mutants_die_of_many_things(seen: Counter[tuple[str, ...]]) -> None:
+    """Hundreds of mutants that all die of a broken signature would have shown nothing."""
+    total = sum(seen.values())
+    if total < MUTANTS:
+        pytest.skip("not all mutants were judged in this process")
+    sections = Counter[str]()
+    for (_, _, section), count in seen.items():
+        sections[section or "accepted"] += count
+    refusals = {(kind, reason) for kind, reason, section in seen if kind}
+    told = f"{total} mutants, {len(refusals)} kinds of refusal, by section {dict(sections)}"
+    sys.stdout.write(f"{told}\n")
+    assert len(refusals) >= 40, told
+    later = sum(count for section, count in sections.items() if section in "DEFGHIJKLMNO")
+    assert later >= total // 2, told
+    assert sections["accepted"] >= total // 20, told
+    assert set("ABCDEFGHIKLMNOP") <= set(sections), told
+
+
+def test_the_reference_runs_as_its_text_says(tmp_path: Path) -> None:
+    """The tests above ask it within one process; a reader starts it from a shell."""
+    assert by_command(RUNS / "plain") == (0, "consistent, identities not checked")
+    keys = RUNS / "keys.toml"
+    assert by_command(RUNS / "plain", keys) == (
+        0,
+        f"consistent, identities checked against {keys}",
+    )
+    code, words = by_command(RUNS / "plain", RUNS / "other-keys.toml")
+    assert code == 1
+    assert words.startswith("failed: agreement.toml: ")
+    assert by_command(tmp_path / "nothing")[0] == 2
+    assert not by_reference(tmp_path).accepted
