@@ -20,6 +20,7 @@ import sys
 from typing import Any
 
 Seen = set[str]
+_DIED = '["folder", "?: its process ended"]'
 
 
 def load(path: str) -> Any:
@@ -77,9 +78,9 @@ def main(path: str) -> None:
         with os.fdopen(reader) as pipe:
             told = pipe.read()
         os.waitpid(child, 0)
-        answer, fitted = json.loads(told) if told else ['["folder", "?: its process ended"]', []]
+        printed, fitted = json.loads(told) if told else (_DIED, [])
         seen |= set(fitted)
-        sys.stdout.write(f"{answer}\n")
+        sys.stdout.write(f"{printed}\n")
         sys.stdout.flush()
 
 
