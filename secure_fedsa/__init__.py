@@ -3,6 +3,9 @@
     >>> import secure_fedsa as sf
     >>> sf.parse_agreement  # doctest: +ELLIPSIS
     <function parse at ...>
+    >>> import secure_fedsa.engines.local  # brings the plan with it, not in its place
+    >>> sf.plan  # doctest: +ELLIPSIS
+    <function plan at ...>
 
 The names below are the public interface; everything else may move.
 """
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from secure_fedsa.engines.student import StudentTask, StudentWorkshop
     from secure_fedsa.errors import SecureFedsaError
     from secure_fedsa.models.encoder import PublicEncoder
-    from secure_fedsa.plan import Plan, plan
+    from secure_fedsa.planning import Plan, plan
 
 __version__ = version("secure-fedsa")
 
@@ -42,14 +45,14 @@ __all__ = [
 _HOMES = {
     "Agreement": ("secure_fedsa.agreement", "Agreement"),
     "LocalRun": ("secure_fedsa.engines.local", "LocalRun"),
-    "Plan": ("secure_fedsa.plan", "Plan"),
+    "Plan": ("secure_fedsa.planning", "Plan"),
     "PrivateData": ("secure_fedsa.engines.site", "PrivateData"),
     "PublicEncoder": ("secure_fedsa.models.encoder", "PublicEncoder"),
     "SecureFedsaError": ("secure_fedsa.errors", "SecureFedsaError"),
     "StudentTask": ("secure_fedsa.engines.student", "StudentTask"),
     "StudentWorkshop": ("secure_fedsa.engines.student", "StudentWorkshop"),
     "parse_agreement": ("secure_fedsa.agreement", "parse"),
-    "plan": ("secure_fedsa.plan", "plan"),
+    "plan": ("secure_fedsa.planning", "plan"),
 }
 
 

@@ -3,7 +3,7 @@
 An agreement is a TOML file. :func:`parse` turns it into frozen dataclasses and refuses
 unknown, missing and wrongly typed entries by name; :meth:`Agreement.check` refuses what
 cannot hold by itself. What can only be judged with the accountant or the encryption
-parameters is judged by the plan (:mod:`secure_fedsa.plan`).
+parameters is judged by the plan (:mod:`secure_fedsa.planning`).
 
 Every choice in it is public and made before private data are read.
 """

@@ -12,7 +12,7 @@ from secure_fedsa.agreement import parse
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.main import main
 from secure_fedsa.models.training import Student
-from secure_fedsa.plan import plan
+from secure_fedsa.planning import plan
 
 
 @pytest.mark.slow

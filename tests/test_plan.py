@@ -10,11 +10,11 @@ import pytest
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.errors import AgreementError
-from secure_fedsa.plan import PlanError, plan
-from secure_fedsa.plan.messages import messages_of
-from secure_fedsa.plan.seconds import seconds_by_party
-from secure_fedsa.plan.traffic import load_of
-from secure_fedsa.plan.units import measure
+from secure_fedsa.planning import PlanError, plan
+from secure_fedsa.planning.messages import messages_of
+from secure_fedsa.planning.seconds import seconds_by_party
+from secure_fedsa.planning.traffic import load_of
+from secure_fedsa.planning.units import measure
 from secure_fedsa.privacy.accountant import epsilon_from_rho
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.run import PartyRun

@@ -10,7 +10,7 @@ from secure_fedsa.audit.evidence import Evidence
 from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.engines.run_folder import AGREEMENT_FILE
 from secure_fedsa.errors import DataError
-from secure_fedsa.plan import Plan, plan
+from secure_fedsa.planning import Plan, plan
 from secure_fedsa.wire.agreement_signatures import directory, verify_signatures
 from secure_fedsa.wire.envelope import Directory
 

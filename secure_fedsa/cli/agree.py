@@ -71,7 +71,7 @@ def _sign(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli.encoder_file import encoder_near
     from secure_fedsa.cli.keys import existing_identity
     from secure_fedsa.cli.terms import terms
-    from secure_fedsa.plan import plan
+    from secure_fedsa.planning import plan
     from secure_fedsa.wire.agreement_signatures import sign
 
     file = files.read_agreement(arguments.agreement)
@@ -136,7 +136,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli.encoder_file import encoder_near
     from secure_fedsa.cli.terms import terms
     from secure_fedsa.errors import AgreementError
-    from secure_fedsa.plan import plan
+    from secure_fedsa.planning import plan
 
     agreement = files.read_agreement(arguments.agreement).agreement
     trust = read_trust(arguments.trust) if arguments.trust else None

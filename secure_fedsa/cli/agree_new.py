@@ -195,7 +195,7 @@ def _new(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli.public_part import public_part
     from secure_fedsa.cli.terms import terms
     from secure_fedsa.models.encoder import PublicEncoder
-    from secure_fedsa.plan import plan
+    from secure_fedsa.planning import plan
 
     public = public_part(arguments.data, arguments.probes)
     parties = gather(arguments, public.classes)

@@ -19,7 +19,7 @@ from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.plan import PlanError, plan
+from secure_fedsa.planning import PlanError, plan
 from secure_fedsa.roles.noisy_release import saliency_scale
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.plan import PlanError
+from secure_fedsa.planning import PlanError
 from secure_fedsa.wire.canonical import sha256
 
 Kind = TypeVar("Kind", bound=PublicEncoder)

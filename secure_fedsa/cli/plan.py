@@ -13,7 +13,7 @@ from secure_fedsa.cli.parsing import add_parser, printable, whole
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.models.encoder import PublicEncoder
-    from secure_fedsa.plan import Plan
+    from secure_fedsa.planning import Plan
 
 EXAMPLE = """\
 examples:
@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
 
 def _plan(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli import agreement_file as files
-    from secure_fedsa.plan import plan
+    from secure_fedsa.planning import plan
     from secure_fedsa.wire.agreement_signatures import agreement_hash
 
     agreement = files.read_agreement(arguments.agreement).agreement
@@ -81,8 +81,8 @@ def _plan(arguments: argparse.Namespace) -> int:
         print("\n".join(_table(agreement, found, seconds)))
         if seconds:
             print(_about_seconds(records if encoder else None))
-        missing = [name for name, state in states.items() if state == "missing"]
-        print(f"Not signed yet by: {', '.join(missing)}" if missing else "Signed by everybody")
+        unsigned = [name for name in agreement.parties if states.get(name) != "signed"]
+        print(f"Not signed by: {', '.join(unsigned)}" if unsigned else "Signed by everybody")
     wrong = [name for name, state in states.items() if state in {"wrong", "not a party"}]
     for name in wrong:
         print(
@@ -192,8 +192,8 @@ def _seconds(
 ) -> Seconds:
     from threadpoolctl import threadpool_limits
 
-    from secure_fedsa.plan.seconds import seconds_by_party
-    from secure_fedsa.plan.units import measure
+    from secure_fedsa.planning.seconds import seconds_by_party
+    from secure_fedsa.planning.units import measure
 
     with threadpool_limits(1):  # as in a run
         units = measure(agreement, encoder)

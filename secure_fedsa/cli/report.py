@@ -100,7 +100,7 @@ def _page(evidence: Evidence, facts: Facts, verdict: str) -> bytes:
     """Return the page of files that were verified."""
     from secure_fedsa.engines.run_folder import SUMMARY_FILE
     from secure_fedsa.messages import Roster
-    from secure_fedsa.plan import plan
+    from secure_fedsa.planning import plan
     from secure_fedsa.report.html import report_html
     from secure_fedsa.report.summary import facts_of
     from secure_fedsa.wire import bodies, canonical

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.plan import Plan
+from secure_fedsa.planning import Plan
 
 
 def terms(agreement: Agreement, planned: Plan) -> list[str]:

@@ -18,7 +18,7 @@ from secure_fedsa.journal import Journal
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
-from secure_fedsa.plan import Plan, plan
+from secure_fedsa.planning import Plan, plan
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.session import Session

@@ -8,7 +8,7 @@ from typing import Any
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import VerificationError
 from secure_fedsa.messages import Roster
-from secure_fedsa.plan import Plan
+from secure_fedsa.planning import Plan
 
 VIEWS = ("other-teachers", "aggregator", "key-holder", "student", "auditor", "all-others-together")
 

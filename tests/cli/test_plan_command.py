@@ -10,7 +10,7 @@ import pytest
 
 from secure_fedsa.agreement import parse
 from secure_fedsa.cli.main import main
-from secure_fedsa.plan import plan
+from secure_fedsa.planning import plan
 from tests.cli.agreements import PARTIES, set_entry, sign
 
 Capture = pytest.CaptureFixture[str]
@@ -35,7 +35,7 @@ def test_a_plan_comes_before_the_signatures(drafted: Path, capsys: Capture) -> N
     assert main(["plan", str(drafted / "agreement.toml"), "--no-time"]) == 0
     words = capsys.readouterr().out
     others = ", ".join(name for name in PARTIES if name != "student")
-    assert f"Not signed yet by: {others}" in words
+    assert f"Not signed by: {others}" in words
     assert "computes" not in words
 
 

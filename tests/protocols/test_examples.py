@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from secure_fedsa.agreement import Agreement, parse
-from secure_fedsa.plan import plan
+from secure_fedsa.planning import plan
 from secure_fedsa.wire.agreement_signatures import verify_signatures
 from tests.protocols import example_agreements
 from tests.protocols.test_schemas import errors

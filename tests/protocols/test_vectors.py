@@ -31,7 +31,7 @@ from secure_fedsa.encryption.query_proof import (
 )
 from secure_fedsa.errors import AgreementError, SecureFedsaError, VerificationError
 from secure_fedsa.messages import Roster
-from secure_fedsa.plan import plan
+from secure_fedsa.planning import plan
 from secure_fedsa.privacy.accountant import epsilon_from_rho, rho_of
 from secure_fedsa.privacy.events import events_from_list
 from secure_fedsa.privacy.ledger_books import verify_segment

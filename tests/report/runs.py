@@ -20,7 +20,7 @@ from secure_fedsa.agreement import (
     Selection,
 )
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, RULES, STUDENT, TEACHER, Roster
-from secure_fedsa.plan import Plan, plan
+from secure_fedsa.planning import Plan, plan
 from secure_fedsa.report.summary import RunFacts, summary_json
 
 RUN_ID = "5f" * 32

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
-from secure_fedsa.plan.traffic import Load
+from secure_fedsa.planning.traffic import Load
 from secure_fedsa.roles.noisy_release import noise_plan
 
 _OWN_RECORDS = 12  # durable writes of one's own in a run: draws, acknowledgements, charges

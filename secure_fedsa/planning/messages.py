@@ -43,7 +43,7 @@ from secure_fedsa.messages import (
     Sum,
     Upload,
 )
-from secure_fedsa.plan.sizes import (
+from secure_fedsa.planning.sizes import (
     array_length,
     base64_length,
     public_key_bytes,

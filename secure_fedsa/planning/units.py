@@ -25,7 +25,7 @@ from secure_fedsa.inbox import Inbox
 from secure_fedsa.journal import Journal, Outgoing
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER, Body, Ready, Sum
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.plan.seconds import Units
+from secure_fedsa.planning.seconds import Units
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import derive_signal, noise_plan, read_private
 from secure_fedsa.signals import Encrypted, Masked, Noise, NoisySummary, Signal, int_array

@@ -14,7 +14,7 @@ from secure_fedsa.encryption.interface import bfv_parameters, score_bound
 from secure_fedsa.encryption.parameters import Headroom, check_headroom
 from secure_fedsa.encryption.scoring import score_modulus
 from secure_fedsa.errors import AgreementError, PrivacyParameterError, SecureFedsaError
-from secure_fedsa.plan.traffic import Traffic, traffic
+from secure_fedsa.planning.traffic import Traffic, traffic
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.roles.noisy_release import noise_plan
@@ -193,11 +193,11 @@ def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
 def _accounting(agreement: Agreement) -> CrossCheck:
     privacy = agreement.privacy
     try:
-        events = {noise_plan(agreement, teacher).event for teacher in agreement.teachers}
-        checks = [cross_check([event], privacy.delta) for event in events]
+        events = [noise_plan(agreement, teacher).event for teacher in agreement.teachers]
+        # All have one sensitivity and scale; what grows with the coordinates is the transfer.
+        worst = cross_check([max(events, key=lambda event: event.coordinates)], privacy.delta)
     except PrivacyParameterError as error:
         raise AgreementError("privacy", error.what, why=error.why, do=error.do) from error
-    worst = max(checks, key=lambda check: check.epsilon)
     if worst.epsilon > privacy.epsilon * (1 + _EPSILON_TOLERANCE):
         raise AgreementError(
             "privacy.noise_multiplier",

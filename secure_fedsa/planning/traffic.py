@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.messages import RULES
-from secure_fedsa.plan.messages import Message, messages_of
+from secure_fedsa.planning.messages import Message, messages_of
 from secure_fedsa.wire import envelope
 
 
@@ -42,7 +42,7 @@ def traffic(agreement: Agreement) -> Traffic:
     """Return what a run will send.
 
     Args:
-        agreement: Its arithmetic must hold (see :func:`secure_fedsa.plan.plan`).
+        agreement: Its arithmetic must hold (see :func:`secure_fedsa.planning.plan`).
 
     Raises:
         AgreementError: If a message would be longer than its kind may be.
