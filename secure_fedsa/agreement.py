@@ -10,13 +10,13 @@ Every choice in it is public and made before private data are read.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from secure_fedsa.agreement_rules import check_rules
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.messages import TEACHER, Role
+from secure_fedsa.toml_text import read_toml
 
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
 
@@ -287,7 +287,7 @@ def parse(text: str) -> Agreement:
             is unknown, missing, of the wrong type, or out of range.
     """
     try:
-        data = tomllib.loads(text)
+        data = read_toml(text)
     except (ValueError, RecursionError) as error:  # TOML errors and numbers of 5,000 digits
         raise AgreementError("", "The agreement is not valid TOML.", why=f"{error}.") from error
     return from_dict(data)

@@ -14,9 +14,6 @@ from secure_fedsa.planning import Plan, plan
 from secure_fedsa.wire.agreement_signatures import directory, verify_signatures
 from secure_fedsa.wire.envelope import Directory
 
-# A TOML reader's time grows with the square of the parts of one dotted key.
-_MOST_DOTS = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
@@ -72,13 +69,6 @@ def _judged(data: bytes) -> Agreed:
 
 def _text(data: bytes) -> str:
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError("is not UTF-8 text.") from error
-    # Only where no text goes over several lines is what looks like a comment surely one.
-    plain = '"""' not in text and "'''" not in text
-    for number, line in enumerate(text.split("\n"), 1):
-        comment = plain and line.lstrip(" \t").startswith("#")
-        if line.count(".") > _MOST_DOTS and not comment:
-            raise DataError(f"Line {number} has more than {_MOST_DOTS} dots; it was not read.")
-    return text

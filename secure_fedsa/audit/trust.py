@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.audit.failures import require
 from secure_fedsa.engines.run_folder import AGREEMENT_FILE
 from secure_fedsa.errors import UsageError
+from secure_fedsa.toml_text import read_toml
 
 _MAXIMUM_BYTES = 2**20
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -29,7 +29,7 @@ def read_trust(path: Path) -> dict[str, str]:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode) or info.st_size > _MAXIMUM_BYTES:
             raise UsageError(f"{path} is not a file of at most 1 MiB.", do=_FORM)
-        content = tomllib.loads(path.read_bytes().decode("utf-8"))
+        content = read_toml(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read.", why=f"{error.strerror}.", do=_FORM) from error
     except (ValueError, RecursionError) as error:  # no text, no TOML, a path with a null

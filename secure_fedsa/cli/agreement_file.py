@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from secure_fedsa.agreement import Agreement, unchecked
 from secure_fedsa.errors import AgreementError, DataError, SignatureError, StorageError, UsageError
+from secure_fedsa.toml_text import read_toml
 from secure_fedsa.wire import canonical, keys
 from secure_fedsa.wire.agreement_signatures import DOMAIN
 
 LARGEST_BYTES = 2**20
-_MOST_DOTS = 100  # a TOML reader's time grows with the square of the parts of one dotted key
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]*")
 
@@ -82,11 +81,8 @@ def in_form(text: str) -> Agreement:
     Raises:
         AgreementError: As :func:`read_agreement`.
     """
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > _MOST_DOTS and not line.lstrip().startswith("#"):
-            raise AgreementError("", f"Line {number} has more than {_MOST_DOTS} dots.")
     try:
-        data = tomllib.loads(text)
+        data = read_toml(text)
     except (ValueError, RecursionError) as error:
         raise AgreementError("", "The agreement is not valid TOML.", why=f"{error}.") from error
     return unchecked(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from secure_fedsa.cli.keys import KEY_FILE, existing_identity
 from secure_fedsa.cli.parsing import check_party_name
 from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER, Role
+from secure_fedsa.toml_text import read_toml
 
 _SINGLE: tuple[Role, ...] = (AGGREGATOR, KEY_HOLDER, STUDENT)
 
@@ -107,7 +107,7 @@ def _key(text: str, where: str) -> str:
 def _file(path: Path) -> dict[str, _Draft]:
     _, text = read_text(path, "a TOML file of parties")
     try:
-        tables = tomllib.loads(text)
+        tables = read_toml(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML.", why=f"{error}.") from error
     parties = tables.get("parties")
