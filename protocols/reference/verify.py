@@ -36,7 +36,7 @@ class Refused(Exception): """A check that does not hold: the file and the reason
 def check(**holds: object) -> None:  # by the numbers of checks
     for number in (number for number, right in holds.items() if not right): raise Refused(number)
 def clause(number: str) -> str:  # with the words of the text
-    words = re.search(rf"(?:\*\*|\n){number}\.(?:\*\*)? (.+?)(?=\n\n|\n\* \*\*)", TEXT, re.DOTALL)
+    words = re.search(rf"(?s)[*\n]{re.escape(number)}\.[*]* (.+?)(?=\n\n|\n\* \*\*)", TEXT)
     return f"{number}: {' '.join(words[1].split())}" if words else number
 def sha256(data: bytes) -> str: return hashlib.sha256(data).hexdigest()
 def digest(domain: str, value: Any) -> str:  # enc 4
