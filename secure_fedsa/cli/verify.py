@@ -105,7 +105,7 @@ def _text(verdict: Verdict, trusted: str) -> str:
     lines += [f"  {signer.party} ({signer.role}), key {signer.key}" for signer in verdict.signers]
     lines += ["", "Recomputed from this folder alone:"]
     lines += [f"  {claim}: {WORDS[claim]}" for claim in verdict.recomputed]
-    lines += ["", "Not recomputed, because nobody can; each is the word of those named:"]
+    lines += ["", "Not recomputed from this folder; each is the word of those named:"]
     for entry in verdict.attested:
         names = ", ".join(entry["by"])
         lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}", f"    attested by {names}"]

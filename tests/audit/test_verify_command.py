@@ -43,7 +43,7 @@ def test_the_text_says_what_holds_whose_word_the_rest_is_and_what_it_does_not_me
     assert text.startswith(f"Run {made.summary['run_id']}\nunder agreement ")
     for name in ("aggregator", "key-holder", "teacher-1"):
         assert f"({made.agreement.parties[name].role}), key {made.keys[name]}" in text
-    recomputed, rest = text.split("Not recomputed, because nobody can")
+    recomputed, rest = text.split("Not recomputed from this folder")
     attested, limits = rest.split("What this does not mean:")
     for claim in ("homomorphic-sum", "decryption", "accounting"):
         assert f"  {claim}: {WORDS[claim]}\n" in recomputed
