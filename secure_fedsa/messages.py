@@ -227,9 +227,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Hash of the student that was built from the release."""
+    """Hash of the student, and of the message whose sum it was built from.
+
+    Attributes:
+        opened: Message hash of the release, or of the sealed sum where sums are not published.
+            Otherwise its signature could be shown beside another sum.
+    """
 
     student_sha256: Hash
+    opened: Hash
 
 
 @dataclass(frozen=True, slots=True)

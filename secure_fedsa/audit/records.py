@@ -87,6 +87,12 @@ def check_student(evidence: Evidence, opening: Opening) -> None:
         result.file,
         f"signs another student than {', '.join(STUDENT_FILES.values())}.",
     )
+    (source,) = opening.transcript.of("release" if opening.agreement.publish.sums else "sealed-sum")
+    require(
+        result.says(Result).opened == source.hash,
+        result.file,
+        f"says that its student came from another sum than that of {source.file}.",
+    )
     agreed = opening.agreement.encoder.sha256
     require(
         evidence.sha256(ENCODER_FILE) == agreed,

@@ -60,9 +60,10 @@ def expected(state: Teacher) -> frozenset[str]:
     if state.session.keys_complete:
         kinds.add("query")
     if state.segment is not None:
-        kinds |= {"roster", "result"}
+        # The end too: a teacher that refused every roster must not wait for ever.
+        kinds |= {"roster", "release", "result"}
     if state.roster is not None:
-        kinds |= {"roster-signature", "mask-share", "release"}
+        kinds |= {"roster-signature", "mask-share"}
     return frozenset(kinds)
 
 

@@ -33,7 +33,13 @@ from secure_fedsa.roles.effects import (
 )
 from secure_fedsa.roles.noisy_release import check_segment, derive_signal
 from secure_fedsa.roles.refusals import must_be, once_only
-from secure_fedsa.roles.rosters import Opened, check_roster, opened_conflict, roster_hash_of
+from secure_fedsa.roles.rosters import (
+    CONFLICT_CLAUSE,
+    Opened,
+    check_roster,
+    opened_conflict,
+    roster_hash_of,
+)
 from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Encrypted, NoisySummary, Signal
 
@@ -210,7 +216,7 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
             sender,
             "sent a malformed query.",
             why=str(error),
-            clause="encryption.query_modulus_bits and saliency",
+            clause="encryption.query_modulus_bits",
         ) from error
     return replace(state, query=ciphertexts)
 
@@ -233,12 +239,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
     if state.bound and session.me not in roster.members:
         return replace(state, left_out=True)  # its signature was lost on the way
     must_be(not state.bound, sender, "sent a new roster after the signal was bound.")
-    must_be(
-        roster.number == (state.roster.number + 1 if state.roster else 1),
-        sender,
-        "sent a roster out of order.",
-    )
-    check_roster(roster, session, sender)
+    check_roster(roster, session, sender, before=state.roster)
     if session.me in roster.members:
         assert state.segment is not None
         must_be(
@@ -257,6 +258,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
             sender,
             "asked for a sum that must stay closed.",
             why=conflict or "",
+            clause=CONFLICT_CLAUSE,
         )
     state = replace(
         state,
