@@ -9,12 +9,12 @@ from secure_fedsa.cli.agreement_file import SignedTextError, signature_states
 from secure_fedsa.cli.baselines import RememberingEncoder
 from secure_fedsa.cli.demo import Demo
 from secure_fedsa.cli.demo_agreement import DemoOptions
-from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.encoder_file import read_encoder
 from secure_fedsa.cli.keys import existing_identity
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.errors import AgreementError
@@ -79,6 +79,7 @@ class AgreedRun(Demo):
             states={name: self.states / name for name in agreement.parties},
             teachers={t.id: PrivateData(t.images, t.labels) for t in data.teachers},
             encoder=encoder,
+            probes=data.probes,
             query=workshop.query(saliency_scale(agreement)),
             build=lambda released: workshop.build(released, agreement),
         )

@@ -23,12 +23,12 @@ from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
 from secure_fedsa.cli.demo_files import trust_file, versions, write_simulation
-from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData, demo_split
 from secure_fedsa.engines import run_folder
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.engines.student import (
     ARCHITECTURE_FILE,
@@ -201,6 +201,7 @@ class Demo:
             states=states,
             teachers=private,
             encoder=encoder,
+            probes=data.probes,
             query=workshop.query(saliency_scale(agreement)),
             build=lambda released: workshop.build(released, agreement),
         )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
 from secure_fedsa.errors import (
     AgreementError,
@@ -23,7 +24,7 @@ from secure_fedsa.errors import (
     StorageError,
     UsageError,
 )
-from secure_fedsa.messages import KEY_HOLDER, TEACHER
+from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.clipping import LocalNotes
@@ -90,8 +91,9 @@ class LocalSite:
         folder: Its state folder.
         agreement: The agreement.
         agreement_hash: Its hash.
-        encoder: The public encoder, for teachers.
+        encoder: The public encoder, for teachers and the student.
         private: Private data, for teachers.
+        probes: The public records behind the encoder, shape (p, ...), for the student.
         build: Builds the student from the released sum and returns its hash, for the
             student.
         noise: Source of noise; None for the system's.
@@ -109,6 +111,7 @@ class LocalSite:
         *,
         encoder: PublicEncoder | None = None,
         private: PrivateData | None = None,
+        probes: npt.NDArray[Any] | None = None,
         build: Callable[[ReleasedSum], str] | None = None,
         noise: NoiseSource | None = None,
     ) -> None:
@@ -118,6 +121,7 @@ class LocalSite:
         self.agreement_hash = agreement_hash
         self.encoder = encoder
         self.private = private
+        self.probes = probes
         self.noise = noise or SystemNoise()
         self._build = build
         self._suite = suite_of(agreement)
@@ -188,8 +192,13 @@ class LocalSite:
         """Return what is wrong before any charge, or an empty text."""
         try:
             self._check_disk()
-            if self.ledger is not None:
+            role = self.agreement.parties[self.me].role
+            if role in (TEACHER, STUDENT):
+                self._check_encoder()
+            if role == TEACHER:
                 self._check_teacher()
+            if role == STUDENT:
+                self._check_student()
         except SecureFedsaError as error:
             # The others read this text: where the folder lies is none of their business.
             return str(error).replace(str(self.folder), "its state folder")
@@ -211,10 +220,10 @@ class LocalSite:
                 do="Make room there, then run again.",
             )
 
-    def _check_teacher(self) -> None:
-        agreement, privacy = self.agreement, self.agreement.privacy
-        if self.encoder is None or self.private is None:
-            raise UsageError(f"{self.me} has no encoder or no data.")
+    def _check_encoder(self) -> None:
+        agreement = self.agreement
+        if self.encoder is None:
+            raise UsageError(f"{self.me} has no encoder.")
         if self.encoder.sha256() != agreement.encoder.sha256:
             raise AgreementError("encoder.sha256", f"{self.me} holds another encoder.")
         # The hash fixes the file; these entries could still say something else about it.
@@ -222,8 +231,22 @@ class LocalSite:
             raise AgreementError(
                 "encoder.dimension", f"is not the encoder's, {self.encoder.dimension}."
             )
-        if self.encoder.clip_norm != privacy.clip_norm:
+        if self.encoder.clip_norm != agreement.privacy.clip_norm:
             raise AgreementError("privacy.clip_norm", f"is not the encoder's, at {self.me}.")
+
+    def _check_student(self) -> None:
+        if self.probes is None or probes_hash(self.probes) != self.agreement.encoder.probes_sha256:
+            raise AgreementError(
+                "encoder.probes_sha256",
+                f"{self.me} holds other probes.",
+                do="Use those that the encoder was fitted to.",
+            )
+
+    def _check_teacher(self) -> None:
+        agreement, privacy = self.agreement, self.agreement.privacy
+        if self.private is None:
+            raise UsageError(f"{self.me} has no data.")
+        assert self.encoder is not None
         self.encoder.schema.check(self.private.records)
         if np.shape(self.private.labels) != (len(self.private.records),):
             raise UsageError(f"{self.me} has not one label for each record.")

@@ -229,8 +229,9 @@ def _check_feature_key(agreement: Agreement, sender: str, key: bytes) -> None:
     try:
         suite_of(agreement).check_feature_key(key, sender)
     except SecureFedsaError as error:
+        clause = "encryption" if agreement.protection.he else "protection.he"
         raise ProtocolError(
-            sender, "sent a malformed feature key.", why=str(error), clause="encryption"
+            sender, "sent a malformed feature key.", why=str(error), clause=clause
         ) from error
 
 

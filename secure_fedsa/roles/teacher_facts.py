@@ -209,6 +209,12 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
         sender,
         "sent a query other than the one whose hash it published.",
     )
+    must_be(
+        len(ciphertexts) == session.agreement.saliency.values,
+        sender,
+        f"sent a query of {len(ciphertexts)} values, not {session.agreement.saliency.values}.",
+        clause="saliency.directions",
+    )
     try:
         suite_of(session.agreement).check_query(claim(session, ciphertexts))
     except SecureFedsaError as error:
