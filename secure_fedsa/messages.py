@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 Hash: TypeAlias = Annotated[str, "64 lower-case hexadecimal digits"]
+PARTY_NAME = "[a-z0-9][a-z0-9-]{0,39}"
+"""Form of a party's name, as a regular expression."""
 Role = Literal["teacher", "aggregator", "key-holder", "student"]
 MessageClass = Literal["public", "sealed"]
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.entropy import NoiseSource, public_generator
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER

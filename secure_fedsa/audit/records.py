@@ -12,12 +12,10 @@ from secure_fedsa.audit.layout import ENCODER_FILE, STUDENT_FILES
 from secure_fedsa.audit.ledgers import Segment
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.audit.rosters import Rosters
+from secure_fedsa.engines.hashes import student_hash
 from secure_fedsa.engines.run_folder import RELEASE_LOG_FILE
 from secure_fedsa.messages import STUDENT, Release, Result
 from secure_fedsa.wire import canonical
-
-# As in engines.student, which takes seconds to import: it trains.
-_STUDENT_DOMAIN = "secure-fedsa/v1/student"
 
 
 def check_release_log(
@@ -81,7 +79,7 @@ def check_student(evidence: Evidence, opening: Opening) -> None:
     """
     result = opening.transcript.one("result", opening.agreement.only(STUDENT))
     hashes = {part: evidence.sha256(name) for part, name in STUDENT_FILES.items()}
-    student = canonical.digest(_STUDENT_DOMAIN, hashes)
+    student = student_hash(hashes)
     require(
         result.says(Result).student_sha256 == student,
         result.file,

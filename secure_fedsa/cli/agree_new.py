@@ -194,7 +194,7 @@ def _new(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli.parties import gather
     from secure_fedsa.cli.public_part import public_part
     from secure_fedsa.cli.terms import terms
-    from secure_fedsa.engines.probes import probes_hash
+    from secure_fedsa.engines.hashes import probes_hash
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.planning import plan
 

@@ -13,8 +13,8 @@ from secure_fedsa.cli.encoder_file import read_encoder
 from secure_fedsa.cli.keys import existing_identity
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.errors import AgreementError

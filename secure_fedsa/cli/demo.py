@@ -26,9 +26,9 @@ from secure_fedsa.cli.demo_files import trust_file, versions, write_simulation
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData, demo_split
 from secure_fedsa.engines import run_folder
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.probes import probes_hash
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.engines.student import (
     ARCHITECTURE_FILE,

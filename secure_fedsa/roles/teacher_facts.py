@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.interface import QueryClaim
+from secure_fedsa.encryption.masks import VALUE_BYTES
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.messages import (
@@ -42,8 +43,6 @@ from secure_fedsa.roles.rosters import (
 )
 from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Encrypted, NoisySummary, Signal
-
-SHARE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -183,7 +182,7 @@ def _take_from_member(state: Teacher, sender: str, body: RosterSignature | MaskS
             once_only(state.shares_in, sender, "mask-share")
             # As the masks themselves ask: an honest member never sends these.
             must_be(
-                len(value) == SHARE_BYTES and any(value) and value != state.shares_out.get(sender),
+                len(value) == VALUE_BYTES and any(value) and value != state.shares_out.get(sender),
                 sender,
                 "sent a mask value that no honest member sends.",
             )

@@ -19,7 +19,7 @@ from secure_fedsa.audit import layout
 from secure_fedsa.encryption import keys as feature_keys
 from secure_fedsa.encryption.containers import BYTES, write_fields
 from secure_fedsa.encryption.parameters import BfvParameters, proved_noise_budget_bits
-from secure_fedsa.engines.student import STUDENT_DOMAIN
+from secure_fedsa.engines.hashes import STUDENT_DOMAIN
 from secure_fedsa.messages import EVERYONE, RULES
 from secure_fedsa.privacy.accountant import epsilon_of, rho_of
 from secure_fedsa.privacy.ledger_entries import _BODY_FIELDS
