@@ -20,7 +20,6 @@ CLAIMS = "file-hashes signatures run-id keys ledger-segments accounting policy r
 WORDS = """data-was-real tellers; private-summary tellers; noise-was-drawn tellers;
 selection signers; homomorphic-sum both; decryption both; one-release custodian; erasure signers;
 student-training student; accuracy aggregator; sizes-and-times aggregator"""
-SAVE = "save_public_key save_secret_key save_galois_keys save_relin_keys"
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
 canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
 V1 = pathlib.Path(__file__).parents[1] / "v1"
@@ -255,11 +254,11 @@ def h_members(r: Any) -> None:
 def i_sum(r: Any) -> None:
     v, rows, uploads = r.v, [], [m for m in of(r, "upload") if m.sender in r.members]
     if v.he and v.ciphertexts:  # drv 6.2 to 6.4
-        degree, sizes, keys = v.poly_modulus_degree, v.coeff_mod_bit_sizes, SAVE.split()
+        degree, sizes = v.poly_modulus_degree, v.coeff_mod_bit_sizes
         r.sizes = [min(degree, v.values - at) for at in range(0, v.values, degree)]
         kind = {"encryption_type": ts.ENCRYPTION_TYPE.ASYMMETRIC, "coeff_mod_bit_sizes": sizes}
         r.context = ts.context(ts.SCHEME_TYPE.BFV, degree, v.plain_modulus, n_threads=1, **kind)
-        fresh = r.context.serialize(**dict.fromkeys(keys, False))
+        fresh = r.context.serialize(*[False] * 4)  # no keys
         r.head = fresh.removesuffix(wire(18, FLAGS))
     for m in uploads * v.ciphertexts:
         r.at = m.path; rows.append((vector if v.he else residues)(r, m.ciphertext))
@@ -337,7 +336,8 @@ def l_release_log(r: Any) -> None:
 def m_student(r: Any) -> None:
     parts = {name: r.hashes[f"student/{name}.safetensors"] for name in ("network", "head")}
     parts["architecture"] = r.hashes["student/architecture.json"]
-    check(M1=one(r, "result", "M1").student_sha256 == digest("student", parts))
+    (opened,), m = of(r, "release" if r.v.sums else "sealed-sum"), one(r, "result", "M1")
+    check(M1=m.student_sha256 == digest("student", parts) and m.opened == opened.digest)
     r.at = "student/encoder.safetensors"; check(M2=r.hashes[r.at] == r.v.encoder["sha256"])
 def n_summary(r: Any) -> None:
     v, summary, rows = r.v, formed("summary", parsed(read(r, "summary.json"))), []
