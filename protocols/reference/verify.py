@@ -109,11 +109,7 @@ def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
     check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and max(v.coordinates.values()) <=
         2**31); exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; v.rho = float(exact)
     if gmpy2.mpq(v.rho) < exact: v.rho = math.nextafter(v.rho, math.inf)
-    check(L2=1e-150 < v.rho < 1e150); u = math.log(-math.log(v.delta) / v.rho) / 2
-    for step in (1 / 4, 1e-2, 1e-4, 1e-6):  # a grid that becomes finer
-        grid = [math.exp(u + j * step) for j in range(-60, 61)]
-        v.run_epsilon, u = min((max(0.0, v.rho + v.rho * x - math.log1p(1 / x)
-            - (math.log(v.delta) + math.log1p(x)) / x), math.log(x)) for x in grid)
+    check(L2=1e-150 < v.rho < 1e150); v.run_epsilon = epsilon(v.rho, v.delta)
     degree, sizes, t, primes = v.poly_modulus_degree, v.coeff_mod_bit_sizes, v.plain_modulus, {}
     check(L2=v.run_epsilon <= min(v.epsilon * (1 + 1e-9), v.agreement_budget, v.data_set_budget,
           100), L3=sum(sizes) <= {4096: 109, 8192: 218, 16384: 438}[degree])
@@ -130,6 +126,13 @@ def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
           L5=2 * v.select * v.bound < t, L6=v.budget - math.log2(v.select) >= 1,
           L7=bound.bit_length() + 128 < v.query_modulus_bits and (4 * bound).bit_length() <= 62,
           L9=17 + pairs * (4 * math.ceil(number / 3) + 3) <= 2**26)
+def epsilon(rho: float, delta: float) -> float:  # drv 2
+    u = math.log(-math.log(delta) / rho) / 2
+    for step in (1 / 4, 1e-2, 1e-4, 1e-6):  # a grid that becomes finer
+        grid = [math.exp(u + j * step) for j in range(-60, 61)]
+        least, u = min((rho + rho * x - math.log1p(1 / x) - (math.log(delta) + math.log1p(x)) / x,
+                        math.log(x)) for x in grid)
+    return max(0.0, least)
 def c_receipt_form(r: Any) -> None:
     receipt = formed("receipt", parsed(read(r, "receipt.dsse.json")))
     payload, keys = b64(receipt["payload"]), [seal["keyid"] for seal in receipt["signatures"]]
@@ -137,9 +140,8 @@ def c_receipt_form(r: Any) -> None:
     check(C4=keys == sorted({*keys})); r.signers = sorted(owners[key] for key in keys)
     data = b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
     for seal in receipt["signatures"]: signed(seal["keyid"], seal["sig"], data)
-    files = sorted(item for item in r.hashes.items() if item[0] != r.at)
-    right = [{"name": name, "digest": {"sha256": value}} for name, value in files]
-    check(C7=r.statement["subject"] == right)
+    check(C7=r.statement["subject"] == [{"name": name, "digest": {"sha256": value}}
+          for name, value in sorted(r.hashes.items()) if name != r.at])
 def d_messages(r: Any) -> None:
     for path in r.transcript:
         data = read(r, path); r.all += sum(map(data.count, b"[{,")); check(A5=r.all <= 10_000_000)
@@ -208,21 +210,21 @@ def f_ledgers(r: Any) -> None:
         check(F2=path in r.hashes and read(r, path) == text)
     check(F2={path[7:-6] for path in r.hashes if path[:7] == "ledger-"} == r.signals.keys())
 def segment(r: Any, m: Any) -> Any:  # drv 3: the reserve entry of the agreed charge
-    for entry in m.entries:
-        bare = canonical({key: value for key, value in entry.items() if key != "hash"})
-        right = sha256(b"secure-fedsa privacy ledger entry v1\n" + bare); check(F3=entry["hash"] ==
-            right and entry["data_set"] == m.entries[0]["data_set"] and entry["run_id"] == r.run)
+    v, kinds = r.v, [entry["kind"] for entry in m.entries]; fixed = m.entries[0]["data_set"], r.run
+    for e in m.entries:
+        bare = canonical({key: value for key, value in e.items() if key != "hash"})
+        right = sha256(b"secure-fedsa privacy ledger entry v1\n" + bare), *fixed
+        check(F3=(e["hash"], e["data_set"], e["run_id"]) == right)
     check(F3=all(b["position"] > a["position"] + (b["previous"] != a["hash"]) for a, b in
-        itertools.pairwise(m.entries))); kinds = [entry["kind"] for entry in m.entries]
-    check(F3=not {"genesis", "superseded"} & {*kinds} and kinds.count("reserve") == 1 and
-        kinds.count("commit") <= 1, F4="commit" in kinds)
+        itertools.pairwise(m.entries)) and not {"genesis", "superseded"} & {*kinds} and
+        kinds.count("reserve") == 1 and kinds.count("commit") <= 1, F4="commit" in kinds)
     reserve = m.entries[kinds.index("reserve")]
-    charge, event = reserve["body"], r.v.event | {"coordinates": r.v.coordinates[m.sender]}
-    agreed = {"agreement": r.v.hash, "events": [event], "rho": r.v.rho, "delta": r.v.delta,
-        "budget": r.v.agreement_budget}
-    check(F3=kinds.index("reserve") < kinds.index("commit") and charge["agreement_rho"] >= r.v.rho,
+    charge, total = reserve["body"], reserve["body"]["agreement_rho"]
+    agreed = {"agreement": v.hash, "events": [v.event | {"coordinates": v.coordinates[m.sender]}],
+        "rho": v.rho, "delta": v.delta, "budget": v.agreement_budget}
+    check(F3=kinds.index("reserve") < kinds.index("commit") and total >= v.rho,
         F4=canonical(charge | agreed) == canonical(charge), F6=m.head == m.entries[-1]["hash"])
-    return reserve
+    check(F4=epsilon(total, v.delta) <= v.agreement_budget * (1 + 1e-9)); return reserve
 def g_rosters(r: Any) -> None:
     heads = {m.sender: m.head for m in of(r, "ledger")}
     v, order, above = r.v, r.v.scores == "order", {*r.v.teachers, ""}
@@ -336,7 +338,7 @@ def l_release_log(r: Any) -> None:
 def m_student(r: Any) -> None:
     parts = {name: r.hashes[f"student/{name}.safetensors"] for name in ("network", "head")}
     parts["architecture"] = r.hashes["student/architecture.json"]
-    (opened,), m = of(r, "release" if r.v.sums else "sealed-sum"), one(r, "result", "M1")
+    (opened,), m = [*of(r, "release" if r.v.sums else "sealed-sum")], one(r, "result", "M1")
     check(M1=m.student_sha256 == digest("student", parts) and m.opened == opened.digest)
     r.at = "student/encoder.safetensors"; check(M2=r.hashes[r.at] == r.v.encoder["sha256"])
 def n_summary(r: Any) -> None:
