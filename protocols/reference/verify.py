@@ -233,12 +233,13 @@ def g_rosters(r: Any) -> None:
         members, scores, named = {*m.members}, m.scores, m.ledger_heads.keys()
         sign, least, most = (1, 1, len(members)) if order else (-1, v.threshold, v.select)
         good = sorted((sign * score, name) for name, score in scores.items() if score >= least)
-        check(G1=m.number == number, G2=m.members == sorted(members & {*v.teachers}) and v.smallest
-            <= len(members) <= v.select, G3=m.body | r.opening == m.body, G4=heads | m.ledger_heads
-            == heads and members <= named, G5=scores.keys() <= named and (v.scores != "none" or not
-            scores) and (not order or sorted(scores.values()) == [*range(1, len(scores) + 1)]),
-            G6=number > 1 or v.scores == "none" or members == {name for _, name in good[:most]},
-            G7=members < above); above, r.final, r.members = members, m, m.members
+        check(G1=m.number == number, G3=m.body | r.opening == m.body, G2=v.smallest <= len(members)
+            <= v.select and m.members == sorted(members & {*v.teachers}))
+        check(G4=heads | m.ledger_heads == heads and members <= named, G5=scores.keys() <= named
+            and scores == r.rosters[0].scores and (v.scores != "none" or not scores) and (not order
+            or sorted(scores.values()) == [*range(1, len(scores) + 1)]), G6=number > 1 or v.scores
+            == "none" or members == {name for _, name in good[:most]}, G7=members < above)
+        above, r.final, r.members = members, m, m.members
 def h_members(r: Any) -> None:
     members, final = {*r.members}, r.final.hash
     check(H1=members <= {m.sender for m in of(r, "roster-signature") if m.roster_hash == final})
