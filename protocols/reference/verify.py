@@ -179,7 +179,8 @@ def e_opening(r: Any) -> None:
         own.exchange(x25519.X25519PublicKey.from_public_bytes(m.sealing_key[1184:]))
         key = sha256(m.sealing_key); check(E3=key not in sealing.values()); sealing[m.sender] = key
     r.public = one(r, "feature-key", "E4").public_key
-    check(E4=r.public and (r.public == b"none") != v.he)
+    if v.he: check_public_key(r)
+    else: check(E4=r.public == b"none")
     query = one(r, "query-key", "E5"); one(r, "query-secret", "E8")
     if v.he: check_modulus(v, query.modulus, [*map(b64, query.proof)], r.run)
     else: check(E5=query.modulus == b"none" and query.proof == [])
@@ -188,6 +189,14 @@ def e_opening(r: Any) -> None:
     r.opening = {"keys_hash": digest("keys", keys), "query_hash": query.query_hash}
     for m in of(r, "ready"): check(E6=m.body == r.opening)
     check(E7=sorted(m.recipient for m in of(r, "query")) == v.teachers)
+def check_public_key(r: Any) -> None:  # drv 6.2 to 6.4
+    degree, bits = r.v.poly_modulus_degree, r.v.coeff_mod_bit_sizes
+    kind = {"encryption_type": ts.ENCRYPTION_TYPE.ASYMMETRIC, "coeff_mod_bit_sizes": bits}
+    r.context = ts.context(ts.SCHEME_TYPE.BFV, degree, r.v.plain_modulus, n_threads=1, **kind)
+    r.head = r.context.serialize(*[False] * 4).removesuffix(wire(18, FLAGS))  # without any keys
+    keys = objects(r.v, r.public[len(r.head) :], 2, bits)
+    check(E4=[r.head + wire(18, wire(10, key) + FLAGS) for key in keys] == [r.public])
+    r.sealer = ts.context_from(r.public, n_threads=1)
 def check_modulus(v: Any, modulus: bytes, proof: list[bytes], run: str) -> None:  # drv 4.2
     n, size, length = int.from_bytes(modulus), len(modulus), v.query_modulus_bits // 8 + 16
     domain = b"secure-fedsa/v1/paillier-modulus-proof"
@@ -256,13 +265,6 @@ def h_members(r: Any) -> None:
         *itertools.permutations(r.rosters[0].members, 2)})
 def i_sum(r: Any) -> None:
     v, rows, uploads = r.v, [], [m for m in of(r, "upload") if m.sender in r.members]
-    if v.he and v.ciphertexts:  # drv 6.2 to 6.4
-        degree, sizes = v.poly_modulus_degree, v.coeff_mod_bit_sizes
-        r.sizes = [min(degree, v.values - at) for at in range(0, v.values, degree)]
-        kind = {"encryption_type": ts.ENCRYPTION_TYPE.ASYMMETRIC, "coeff_mod_bit_sizes": sizes}
-        r.context = ts.context(ts.SCHEME_TYPE.BFV, degree, v.plain_modulus, n_threads=1, **kind)
-        fresh = r.context.serialize(*[False] * 4)  # no keys
-        r.head = fresh.removesuffix(wire(18, FLAGS))
     for m in uploads * v.ciphertexts:
         r.at = m.path; rows.append((vector if v.he else residues)(r, m.ciphertext))
     r.sum = one(r, "sum", "I1")
@@ -272,10 +274,7 @@ def i_sum(r: Any) -> None:
     if not v.he:
         total = [sum(column) % v.plain_modulus for column in zip(*rows, strict=True)]
         check(I2=residues(r, r.sum.ciphertext) == total); return
-    check(I2=added(rows).serialize() == r.sum.ciphertext); r.at = one(r, "feature-key", "I3").path
-    (key,) = objects(v, r.public[len(r.head) :], 2, v.coeff_mod_bit_sizes)
-    check(I3=r.public == r.head + wire(18, wire(10, key) + FLAGS))
-    r.sealer = ts.context_from(r.public, n_threads=1)
+    check(I2=added(rows).serialize() == r.sum.ciphertext)
 def residues(r: Any, data: bytes) -> list[int]:
     values = [*struct.unpack(f"<{r.v.values}q", data)]
     check(I2=min(values) >= 0 and max(values) < r.v.plain_modulus); return values
@@ -287,18 +286,21 @@ def objects(v: Any, data: bytes, polynomials: int, bits: list[int]) -> list[byte
     raw, least = weight * 8 * len(bits), 9 * (weight * sum(bits) // 8) // 10
     while (at := data.find(b"\x5e\xa1\x10\x04", at)) >= 0:
         length = int.from_bytes(data[at + 8 : at + 16], "little"); blob = data[at : at + length]
-        check(I2=blob[5:8] == b"\2\0\0" and least <= len(blob) == length <= raw + raw // 128 + 1024)
+        right = blob[5:8] == b"\2\0\0" and least <= len(blob) == length
+        if not right or length > raw + raw // 128 + 1024: return []
         found.append(blob); at += length
     return found
 def vector(r: Any, data: bytes) -> Any:  # drv 6.3: well formed, loaded as a whole
-    v, start = r.v, wire(10, b"".join(map(vint, r.sizes)))
+    v, degree = r.v, r.v.poly_modulus_degree
+    sizes = [min(degree, v.values - at) for at in range(0, v.values, degree)]
+    start = wire(10, b"".join(map(vint, sizes)))
     blobs = objects(v, data[len(start) :], 2, v.coeff_mod_bit_sizes[:-1])
-    check(I2=data == start + b"".join(wire(18, blob) for blob in blobs))
-    x = ts.bfv_vector_from(r.context, data); shapes = [(ct.size(), ct.poly_modulus_degree(),
-        ct.coeff_modulus_size(), ct.is_ntt_form(), ct.is_transparent()) for ct in x.ciphertext()]
-    shape = 2, v.poly_modulus_degree, len(v.coeff_mod_bit_sizes) - 1, False, False
-    check(I2=shapes == [shape] * len(r.sizes) and len(blobs) == len(r.sizes) and x.size() ==
-        v.values and x.serialize() == data); return x
+    check(I2=data == start + b"".join(wire(18, blob) for blob in blobs) and
+        len(blobs) == len(sizes)); x = ts.bfv_vector_from(r.context, data)
+    shapes = {(ct.size(), ct.poly_modulus_degree(), ct.coeff_modulus_size(), ct.is_ntt_form(),
+               ct.is_transparent()) for ct in x.ciphertext()}
+    check(I2=shapes == {(2, degree, len(v.coeff_mod_bit_sizes) - 1, False, False)} and
+        x.size() == v.values and x.serialize() == data); return x
 def j_permit(r: Any) -> None:
     m, found = one(r, "release", "K1"), [m.body for m in of(r, "permit")]
     r.released = {name: m.body[name] for name in ("roster_hash", "sum_hash", "signal_ids")}
@@ -313,8 +315,9 @@ def k_release(r: Any) -> None:
         - v.sums and all(abs(value) <= k * v.bound for value in opened), K5=(m.secret_key != b"") ==
         v.feature_key)
     if v.feature_key:
-        (key,) = objects(v, m.secret_key[len(r.head) :], 1, v.coeff_mod_bit_sizes)
-        check(K6=m.secret_key == r.head + wire(18, FLAGS) + wire(26, wire(10, key)))
+        start = r.head + wire(18, FLAGS)
+        keys = objects(v, m.secret_key[len(start) :], 1, v.coeff_mod_bit_sizes)
+        check(K6=[start + wire(26, wire(10, key)) for key in keys] == [m.secret_key])
         r.opener = ts.context_from(m.secret_key, n_threads=1)
         rows = [[secrets.randbelow(t) for _ in range(v.poly_modulus_degree)] for _ in range(k)]
         texts = [ts.bfv_vector(r.sealer, row).serialize() for row in rows]
