@@ -5,24 +5,12 @@ import resource, secrets, struct, subprocess, sys, tomllib, types
 from typing import Any
 import gmpy2, jsonschema, referencing.jsonschema, rfc8785, tenseal as ts  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
-# messages.md: kind, roles from and to (c: custodian, -: all), KiB, base64 members of public bodies
-_KINDS = """nonce taks - 64 nonce; keys taks - 64 sealing_key; feature-key c - 65536 public_key;
-query-key s - 64 modulus; query s t 65536; query-secret s a 64; ready taks - 64; ledger t - 64;
-reply t a 64; blind t k 64; blinded-scores a k 1024; roster k - 1024; roster-signature t - 64;
-mask-share t t 64; upload t - 65536 ciphertext; sum a - 65536 ciphertext; permit k - 1024;
-sealed-sum c s 65536; release c - 65536 values secret_key; result s - 64; abort taks - 64"""
-KINDS = {kind: rest for kind, *rest in map(str.split, _KINDS.split(";"))}
-FILES = {"agreement.toml": 1, "release-log.jsonl": 1, "summary.json": 4, "report.html": 16}  # MiB
-FILES |= {"receipt.dsse.json": 8, "student/architecture.json": 1, "student/model-card.md": 1}
-FILES |= {f"student/{part}.safetensors": 256 for part in ("network", "head", "encoder")}
-TABLES = "saliency encoder protection features encryption selection publish limits privacy"
-CLAIMS = "file-hashes signatures run-id keys ledger-segments accounting policy roster"  # drv 10
-WORDS = """data-was-real tellers; private-summary tellers; noise-was-drawn tellers;
-selection signers; homomorphic-sum both; decryption both; one-release custodian; erasure signers;
-student-training student; accuracy aggregator; sizes-and-times aggregator"""
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
 canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
 V1 = pathlib.Path(__file__).parents[1] / "v1"
+TABLES = json.loads((V1 / "tables.json").read_text())
+KINDS, FILES = TABLES["kinds"], TABLES["files"]
+SECTIONS = "saliency encoder protection features encryption selection publish limits privacy"
 TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
 _texts = [path.read_text().replace('$"', r'\\Z"') for path in V1.glob("schemas/*.json")]  # $: LF
 _schemas = [json.loads(re.sub(r'"\$schema": "[^"]*",', "", text)) for text in _texts]  # or types go
@@ -56,7 +44,8 @@ def signed(key: str, signature: str, data: bytes, domain: str = "") -> None:  # 
 def limit(path: str) -> int:  # A1
     kind = re.fullmatch(rf"transcript/{NAME}-[0-9]{{3,16}}-({'|'.join(KINDS)})\.json", path)
     check(A1=kind or path in FILES or re.fullmatch(rf"ledger-{NAME}\.jsonl", path))
-    return int(KINDS[kind[1]][2]) * 4096 // 3 + 65536 if kind else FILES.get(path, 4) << 20
+    if kind: return KINDS[kind[1]]["limit"] * 4 // 3 + TABLES["envelope_allowance"]
+    return FILES.get(path, TABLES["ledger_limit"])
 def read(r: Any, path: str) -> Any:  # a file that `a_folder` has judged
     r.at, data = path, (r.folder / path).read_bytes()
     check(C7=r.hashes.setdefault(path, sha256(data)) == sha256(data)); return data
@@ -85,7 +74,7 @@ def b_agreement(r: Any) -> None:
     signatures, parties = content.pop("signatures"), content["parties"]
     for party in parties.values(): party.setdefault("classes", [])
     r.v = v = types.SimpleNamespace(**content, hash=digest("agreement", content))
-    for name in TABLES.split(): vars(v).update(content[name])  # `unit` is that of privacy
+    for name in SECTIONS.split(): vars(v).update(content[name])  # `unit` is that of privacy
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
     v.the = {role: name for name, role in v.roles.items()}
     v.smallest = max(v.minimum_cohort, v.max_colluding + 2)
@@ -153,19 +142,21 @@ def d_messages(r: Any) -> None:
 def message(v: Any, path: str, envelope: Any) -> Any:  # the members of header and body by name
     header = formed("envelope", envelope)["header"]; text = canonical(header)
     h = types.SimpleNamespace(**header, path=path, body={}, digest=digest("envelope", header))
-    senders, readers, kib, *binary = KINDS[h.kind]
-    roles = {v.roles.get(h.sender, "-")[0], "c" * (h.sender == v.the[v.custody])}
-    other = h.recipient != h.sender and v.roles.get(h.recipient, "-")[0] in readers
+    kind, role = KINDS[h.kind], v.roles.get(h.sender)
+    custodian = h.sender == v.the[v.custody] and "custodian" in kind["from"]
+    public, other = kind["class"] == "public", h.recipient != h.sender
     check(D3=len(text) <= 4096, D4=path == f"transcript/{h.sender}-{h.sequence:03}-{h.kind}.json",
-          D5=h.agreement == v.hash, D6=h.sender in v.roles, D7=roles & {*senders},
-          D8=h.recipient == "*" if readers == "-" else other)
+          D5=h.agreement == v.hash, D6=h.sender in v.roles and kind["class"] == header["class"],
+          D7=role in kind["from"] or custodian, D8=h.recipient == "*" if public else
+          other and v.roles.get(h.recipient) in kind["to"])
     signed(v.keys[h.sender], envelope["signature"], text, "envelope")
-    bare = readers != "-" or (h.kind in {"upload", "sum"} and not v.ciphertexts)
+    bare = not public or (h.kind in {"upload", "sum"} and not v.ciphertexts)
     check(D2=[*envelope] == ["body"] * (not bare) + ["header", "signature"])
     if bare: return h
     h.body, body = envelope["body"], canonical(envelope["body"])
-    check(D10=len(body) <= int(kib) << 10 and sha256(body) == h.body_sha256)
-    vars(h).update(h.body | {name: b64(h.body[name]) for name in binary}); return h
+    check(D10=len(body) <= kind["limit"] and sha256(body) == h.body_sha256)
+    binary = {name: b64(h.body[name]) for name in h.body if kind["fields"][name] == "bytes"}
+    vars(h).update(h.body | binary); return h
 def e_opening(r: Any) -> None:
     v, own = r.v, x25519.X25519PrivateKey.generate(); sealing: dict[str, str] = {}
     for number, kind in ("E1", "nonce"), ("E3", "keys"), ("E6", "ready"):
@@ -361,14 +352,16 @@ def n_summary(r: Any) -> None:
 def o_receipt(r: Any) -> None:
     r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
     opened = v.ciphertexts and v.sums and (v.feature_key or not v.he)
-    claims = CLAIMS.split() + ["homomorphic-sum"] * v.ciphertexts + ["decryption"] * opened
+    when = {"always": True, "ciphertexts": v.ciphertexts, "opened": opened}
+    claims = [claim for claim, case in TABLES["recomputed"].items() if when[case]]
     by = {role: [name] for role, name in the.items()} | {"custodian": [the[v.custody]]}
-    by |= {"tellers": sorted(r.signals), "signers": r.signers, "both": sorted(map(the.get, both))}
-    words = map(str.split, WORDS.split(";"))
-    attested = [{"claim": claim, "by": by[who]} for claim, who in words if claim not in claims]
+    by |= {"ledger-senders": sorted(r.signals), "signers": r.signers}
+    by["aggregator-and-key-holder"] = sorted(map(the.get, both))
+    attested = [{"claim": claim, "by": by[who]} for claim, who in TABLES["attested"].items()
+                if claim not in claims]
     ids = {"version": 1, "agreement": v.hash, "run_id": r.run, "transcript_root":
         digest("transcript", sorted(m.digest for m in r.messages))}
-    right = ids | {"recomputed": [*claims, "student-hash"], "attested": attested}
+    right = ids | {"recomputed": claims, "attested": attested}
     said = r.statement["predicate"]; check(O1=said | ids == said, O3=r.signers ==
         sorted([*map(the.get, both), *r.members]), O2=canonical(said) == canonical(right))
 def p_rest(r: Any) -> None:
