@@ -94,7 +94,8 @@ class EncryptedSuite:
 
     def fits(self, primes: tuple[bytes, ...], modulus: bytes) -> bool:
         # Lengths first: a primality test of a long number would take hours.
-        if len(modulus) != self._bits // 8 or any(len(p) != self._bits // 16 for p in primes):
+        sizes = [len(modulus), *map(len, primes)]
+        if sizes != [self._bits // 8, self._bits // 16, self._bits // 16]:
             return False
         return self._secret(primes).modulus == int.from_bytes(modulus, "big")
 

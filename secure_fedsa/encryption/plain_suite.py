@@ -69,8 +69,7 @@ class PlainSuite:
         return b"none", ()
 
     def fits(self, primes: tuple[bytes, ...], modulus: bytes) -> bool:
-        del primes, modulus
-        return True
+        return primes == (b"none", b"none") and modulus == b"none"
 
     def check_feature_key(self, public: bytes, party: str) -> None:
         if public != b"none":

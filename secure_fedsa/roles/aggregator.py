@@ -121,6 +121,7 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
                 suite_of(state.session.agreement).fits(primes, state.session.query_key.modulus),
                 sender,
                 "sent primes of another query key than the published one.",
+                clause="encryption.query_modulus_bits",
             )
             return replace(state, primes=primes)
         case Reply(query_hash=query_hash, reply=reply):

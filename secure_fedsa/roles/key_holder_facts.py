@@ -191,9 +191,15 @@ def _take_sum(state: KeyHolder, sender: str, total: Sum) -> KeyHolder:
         "summed other uploads than the roster's.",
     )
     session = state.session
+    must_be(
+        total.values == session.agreement.feature_values,
+        sender,
+        f"sent a sum of {total.values} values.",
+        clause="encoder.dimension",
+    )
     aggregate = suite_of(session.agreement).add(state.uploads)
     must_be(
-        aggregate.ciphertext == total.ciphertext and aggregate.values == total.values,
+        aggregate.ciphertext == total.ciphertext,
         sender,
         "sent a sum that is not the sum of the signed uploads.",
     )

@@ -73,7 +73,12 @@ def check_roster(
     if before is None:
         _check_choice(roster, agreement, sender)
     else:
-        must_be(roster.scores == before.scores, sender, "changed the scores between two rosters.")
+        must_be(
+            roster.scores == before.scores,
+            sender,
+            "changed the scores between two rosters.",
+            clause="publish.scores",
+        )
     assert session.query_key is not None
     must_be(
         roster.keys_hash == session.keys_hash and roster.query_hash == session.query_key.query_hash,

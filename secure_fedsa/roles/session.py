@@ -23,6 +23,8 @@ from secure_fedsa.messages import (
     Nonce,
     QueryKey,
     Ready,
+    Release,
+    Result,
 )
 from secure_fedsa.roles.custody import check_custody
 from secure_fedsa.roles.effects import (
@@ -68,6 +70,7 @@ class Session:
         feature_secret: Its secret part, at the custodian.
         query_key: The student's query key message.
         ready: By party.
+        release_hash: Names the first release that this party was told.
         problem: Why the run cannot go on; empty if nothing is wrong.
         unfit: Whether that is this party's own doing, so that the others must be told.
         over: Set once the run ended for this party.
@@ -85,6 +88,7 @@ class Session:
     feature_secret: bytes = b""
     query_key: QueryKey | None = None
     ready: dict[str, Ready] = field(default_factory=dict)
+    release_hash: str = ""
     checked: bool = False
     problem: str = ""
     unfit: bool = False
@@ -183,8 +187,12 @@ def absorb(session: Session, event: Event) -> Session:
             return replace(session, checked=True, problem=problem, unfit=bool(problem))
         case Failed(problem=problem):
             return replace(session, problem=problem, unfit=True)
-        case Received(header=header, body=body):
+        case Received(header=header, body=body, hash=digest):
             check_custody(session.agreement, header.sender, body)
+            if isinstance(body, Release):
+                return replace(session, release_hash=session.release_hash or digest)
+            if isinstance(body, Result):
+                _check_source(session, header.sender, body)
             return _absorb_message(session, header.sender, body)
         case _:
             return session
@@ -223,6 +231,17 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
             return replace(session, problem=told_by(sender, body))
         case _:
             return session
+
+
+def _check_source(session: Session, sender: str, result: Result) -> None:
+    """Refuse a student that says it was built from another sum than the one released here."""
+    shown = session.agreement.publish.sums and session.release_hash
+    must_be(
+        not shown or result.opened == shown,
+        sender,
+        "built its student from another sum than the released one.",
+        clause="publish.sums",
+    )
 
 
 def _check_feature_key(agreement: Agreement, sender: str, key: bytes) -> None:

@@ -16,6 +16,7 @@ from secure_fedsa.messages import (
     Permit,
     Query,
     QueryKey,
+    QuerySecret,
     Roster,
 )
 from secure_fedsa.privacy.ledger_entries import make_entry
@@ -196,6 +197,18 @@ BREACHES = {
         "key-holder",
         "release",
         lambda _, body: replace(body, values=bytes(7) + b"\x40" + body.values[8:]),
+    ),
+    "a result of another sum": Breach(
+        "publish.sums", "student", "result", lambda _, body: replace(body, opened="0" * 64)
+    ),
+    "a sum of other length": Breach(
+        "encoder.dimension",
+        "aggregator",
+        "sum",
+        lambda _, body: replace(body, values=body.values + 1),
+    ),
+    "primes of another key": Breach(
+        "encryption.query_modulus_bits", "student", "query-secret", lambda *_: QuerySecret(())
     ),
     "a permit where none is needed": Breach(
         "custody",
