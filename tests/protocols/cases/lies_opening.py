@@ -88,6 +88,13 @@ def feature_key_none_with_encryption(run: Run) -> str:
     return letter.path()
 
 
+@bad("E4", "sealed", "The feature key is well formed, though no ciphertext under it is shown.")
+def feature_key_cut_short_where_ciphertexts_are_withheld(run: Run) -> str:
+    letter = run.one("feature-key")
+    letter.body["public_key"] = formulas.b64(base64.b64decode(letter.body["public_key"])[:-3])
+    return letter.path()
+
+
 def _query_key(run: Run, modulus: int, proof: list[bytes]) -> str:
     letter = run.one("query-key")
     letter.body["modulus"] = formulas.b64(modulus.to_bytes(256, "big"))
@@ -243,6 +250,11 @@ def ledger_charge_against_another_budget(run: Run) -> str:
     return _charge(run, budget=1000.0)
 
 
+@bad("F4", "plain", "All charges together are within the agreed budget.")
+def ledger_total_past_the_budget(run: Run) -> str:
+    return _charge(run, agreement_rho=50.0)
+
+
 @bad("F4", "plain", "The segment is of this run.")
 def ledger_segment_of_another_run(run: Run) -> str:
     letter = run.one("ledger", "teacher-2")
@@ -354,6 +366,14 @@ def ranks_with_a_gap(run: Run) -> str:
 def rank_of_the_student(run: Run) -> str:
     roster = run.of("roster")[0]
     roster.body["scores"]["student"] = len(roster.body["scores"]) + 1
+    return roster.path()
+
+
+@bad("G5", "two-rosters", "A later roster does not choose anew.")
+def second_roster_with_other_ranks(run: Run) -> str:
+    roster = run.of("roster")[-1]
+    turned = {name: 5 - rank for name, rank in roster.body["scores"].items()}
+    roster.body["scores"] = turned
     return roster.path()
 
 

@@ -82,6 +82,19 @@ def result_twice(run: Run) -> str:
     return double(run, run.one("result"))
 
 
+@bad("M1", "plain", "The student came from the released sum.")
+def result_of_another_release(run: Run) -> str:
+    run.one("result").body["opened"] = "00" * 32
+    return run.one("result").path()
+
+
+@bad("M1", "sealed", "The student came from the sum that was sealed to it.")
+def result_of_the_release_where_the_sum_was_sealed(run: Run) -> str:
+    release = run.one("release")
+    run.one("result").body["opened"] = formulas.digest("envelope", release.header)
+    return run.one("result").path()
+
+
 @bad("M2", "plain", "The encoder is the agreed one.")
 def encoder_that_was_not_agreed(run: Run) -> str:
     run.skipped.add("encoder")
