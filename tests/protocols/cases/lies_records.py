@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.protocols.bench import formulas
 from tests.protocols.bench.resigning import LOG, RECEIPT, Run
 from tests.protocols.cases.lies import abort, bad, double, pretty
 
