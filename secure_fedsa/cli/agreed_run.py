@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.cli.agreement_file import AgreementFile, SignedTextError, signature_states
+from secure_fedsa.cli.agreement_file import AgreementFile, check_signatures, signature_states
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.encoder_file import read_encoder
@@ -64,16 +64,17 @@ def check_signed(agreement: Agreement) -> None:
 
     Raises:
         PlanError: Naming the clause that cannot hold.
-        SignedTextError: Naming the signature that is missing or wrong.
+        SignedTextError: Naming every signature that is missing or wrong.
     """
     plan(agreement)
     if agreement.simulation:
-        raise PlanError("simulation", "is true.", why="Nobody could verify the run.")
-    for name, state in signature_states(agreement).items():
-        if state != "signed":
-            raise SignedTextError(
-                f"signatures.{name}", f"is {state}.", do="See: secure-fedsa agree check."
-            )
+        raise PlanError(
+            "simulation",
+            "is true.",
+            why="Nobody could verify the run.",
+            do="Agree on simulation = false, and have everybody sign again.",
+        )
+    check_signatures(signature_states(agreement))
 
 
 def check_keys(agreement: Agreement, states: Path) -> None:
@@ -110,6 +111,7 @@ def check_fit(agreement: Agreement, data: DemoData) -> None:
                 f"parties.{name}.classes",
                 "are not those of its data.",
                 why=f"The data declare {', '.join(held[name])}.",
+                do="Name the data that were agreed on, or declare the agreed classes in them.",
             )
     if probes_hash(data.probes) != agreement.encoder.probes_sha256:
         raise AgreementError(

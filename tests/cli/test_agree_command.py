@@ -129,7 +129,7 @@ def test_nobody_signs_over_another_text_than_others_did(signed: Path, capsys: Ca
     capsys.readouterr()
     assert sign(signed, "student") == 1
     words = capsys.readouterr().err
-    assert words.startswith("error: signatures.teacher-site-0:")
+    assert words.startswith(f"error: signatures: wrong: {', '.join(PARTIES[:-1])}.")
     assert "changed after it was signed" in words
     assert (signed / "agreement.toml").read_bytes() == before
     code, found = findings(signed, capsys)

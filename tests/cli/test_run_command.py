@@ -115,7 +115,7 @@ def test_what_not_everybody_signed_does_not_run(drafted: Path, capsys: Capture) 
     refused(drafted, capsys, "signatures.student: is missing", 1)
     assert sign(drafted, "student") == 0
     set_entry(drafted, "limits.max_burned", "3")
-    refused(drafted, capsys, "signatures.teacher-site-0: is wrong", 1)
+    refused(drafted, capsys, f"signatures: wrong: {', '.join(PARTIES)}.", 1)
 
 
 def test_a_simulation_does_not_run(drafted: Path, capsys: Capture) -> None:
