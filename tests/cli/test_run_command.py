@@ -49,7 +49,10 @@ def test_a_signed_agreement_runs_and_verifies(custody: str, drafted: Path, capsy
     for party in PARTIES:
         assert sign(drafted, party) == 0
     trust = write_trust(drafted, capsys)
+    file = drafted / "agreement.toml"
+    file.write_bytes(b"# Read by our board.\r\n" + file.read_bytes())
     assert run(drafted, "--json") == 0
+    assert (drafted / "out" / "agreement.toml").read_bytes() == file.read_bytes()
     summary = json.loads(capsys.readouterr().out)
     assert summary["custody"] == custody
     assert summary["protection"] == {"dp": True, "he": True, "masks": True}
