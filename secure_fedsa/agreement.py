@@ -162,6 +162,12 @@ class Selection:
         """The smallest roster whose sum may be opened."""
         return max(self.minimum_cohort, self.max_colluding + 2)
 
+    @property
+    def binding(self) -> str:
+        """The entry that ``smallest_sum`` comes from."""
+        larger = self.max_colluding + 2 > self.minimum_cohort
+        return f"selection.{'max_colluding' if larger else 'minimum_cohort'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Publish:

@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from secure_fedsa.errors import AgreementError
-from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, PARTY_NAME, STUDENT, TEACHER
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
 
 VERSION = 1
-_PARTY = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_PARTY = re.compile(PARTY_NAME)
 _HASH = re.compile(r"[0-9a-f]{64}")
 MOST_PARTIES = 200
 # The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond

@@ -86,6 +86,15 @@ class HeadroomError(SecureFedsaError):
     exit_code = 2
 
 
+def resting_on(clause: str) -> str:
+    """Return the sentence that names the entry of the agreement behind a refusal.
+
+    >>> resting_on("selection.select")
+    "The agreement's clause: selection.select."
+    """
+    return f"The agreement's clause: {clause}." if clause else ""
+
+
 class ProtocolError(SecureFedsaError):
     """A message that the protocol does not allow here; ``party`` sent it.
 
@@ -99,10 +108,9 @@ class ProtocolError(SecureFedsaError):
     ) -> None:
         self.party = party
         self.clause = clause
-        rests = f"The agreement's clause: {clause}." if clause else ""
         super().__init__(
             f"{party}: {what}" if party else what,
-            why=" ".join(part for part in (why, rests) if part),
+            why=" ".join(part for part in (why, resting_on(clause)) if part),
             do=do,
         )
 
@@ -122,9 +130,15 @@ class VerificationError(SecureFedsaError):
 
 
 class ReleaseRefused(SecureFedsaError):
-    """The release gate kept the sum closed."""
+    """The release gate kept the sum closed; ``clause`` is the agreement's entry that says so."""
 
     exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", do: str = "", clause: str = "") -> None:
+        self.clause = clause
+        super().__init__(
+            what, why=" ".join(part for part in (why, resting_on(clause)) if part), do=do
+        )
 
 
 class RunAborted(SecureFedsaError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 Hash: TypeAlias = Annotated[str, "64 lower-case hexadecimal digits"]
+PARTY_NAME = "[a-z0-9][a-z0-9-]{0,39}"
+"""Form of a party's name, as a regular expression."""
 Role = Literal["teacher", "aggregator", "key-holder", "student"]
 MessageClass = Literal["public", "sealed"]
 
@@ -227,9 +229,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Hash of the student that was built from the release."""
+    """Hash of the student, and of the message whose sum it was built from.
+
+    Attributes:
+        opened: Message hash of the release, or of the sealed sum where sums are not published.
+            Otherwise its signature could be shown beside another sum.
+    """
 
     student_sha256: Hash
+    opened: Hash
 
 
 @dataclass(frozen=True, slots=True)

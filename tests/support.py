@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import PrivateData, load_identity
 from secure_fedsa.entropy import NoiseSource, public_generator
@@ -44,10 +45,15 @@ def table(seed: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np
 
 
 @lru_cache(maxsize=1)
+def probes() -> npt.NDArray[np.float32]:
+    """Return the public records behind the toy encoder."""
+    return table(1000, 400)[0]
+
+
+@lru_cache(maxsize=1)
 def encoder() -> PublicEncoder:
     """Return a small public encoder of the toy tables."""
-    probes, _ = table(1000, 400)
-    return PublicEncoder.fit(probes, EncoderSpec(dimension=DIMENSION, units=16))
+    return PublicEncoder.fit(probes(), EncoderSpec(dimension=DIMENSION, units=16))
 
 
 @lru_cache(maxsize=1)
@@ -80,7 +86,7 @@ def toy_agreement(keys: Mapping[str, str], **changes: Any) -> ag.Agreement:
         simulation=False,
         custody="key-holder",
         parties=parties,
-        encoder=ag.Encoder(encoder().sha256(), encoder().dimension, "0" * 64),
+        encoder=ag.Encoder(encoder().sha256(), encoder().dimension, probes_hash(probes())),
         privacy=ag.Privacy(
             unit="record",
             neighbours="add-remove",
@@ -166,6 +172,7 @@ class World:
             states={name: self.folder / name for name in self.names},
             teachers=self.data,
             encoder=encoder(),
+            probes=probes(),
             query=query(),
             build=build or keep,
             noise=self.noise,

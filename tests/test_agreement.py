@@ -14,7 +14,7 @@ from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.wire.agreement_signatures import agreement_hash, sign, verify_signatures
 from secure_fedsa.wire.keys import IdentityKey
-from tests.support import encoder, make_world, query, toy_agreement
+from tests.support import encoder, make_world, probes, query, toy_agreement
 
 NAMES = ("teacher-1", "teacher-2", "teacher-3", "aggregator", "key-holder", "student")
 IDENTITIES = {name: IdentityKey.from_bytes(bytes([n]) * 32) for n, name in enumerate(NAMES, 1)}
@@ -275,6 +275,7 @@ def test_an_unsigned_agreement_runs_nowhere(tmp_path: Path) -> None:
             states={name: tmp_path / name for name in world.names},
             teachers=world.data,
             encoder=encoder(),
+            probes=probes(),
             query=query(),
             build=lambda _: "",
         )

@@ -16,7 +16,7 @@ from secure_fedsa.engines.run_folder import (
     REPORT_FILE,
     SUMMARY_FILE,
 )
-from secure_fedsa.messages import RULES
+from secure_fedsa.messages import PARTY_NAME, RULES
 from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
 
 _MIB = 2**20
@@ -52,8 +52,8 @@ TOTAL_LIMIT = 2**30
 MOST_MESSAGES = 20_000
 _AROUND_A_BODY = 65_536  # header, signature and JSON marks of a transcript file
 
-_LEDGER = re.compile(r"ledger-[a-z0-9][a-z0-9-]{0,39}\.jsonl")
-_MESSAGE = re.compile(r"transcript/[a-z0-9][a-z0-9-]{0,39}-[0-9]{3,16}-([a-z-]+)\.json")
+_LEDGER = re.compile(rf"ledger-{PARTY_NAME}\.jsonl")
+_MESSAGE = re.compile(rf"transcript/{PARTY_NAME}-[0-9]{{3,16}}-([a-z-]+)\.json")
 
 
 def ledger_file(teacher: str) -> str:

@@ -12,12 +12,10 @@ from secure_fedsa.audit.layout import ENCODER_FILE, STUDENT_FILES
 from secure_fedsa.audit.ledgers import Segment
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.audit.rosters import Rosters
+from secure_fedsa.engines.hashes import student_hash
 from secure_fedsa.engines.run_folder import RELEASE_LOG_FILE
 from secure_fedsa.messages import STUDENT, Release, Result
 from secure_fedsa.wire import canonical
-
-# As in engines.student, which takes seconds to import: it trains.
-_STUDENT_DOMAIN = "secure-fedsa/v1/student"
 
 
 def check_release_log(
@@ -81,11 +79,17 @@ def check_student(evidence: Evidence, opening: Opening) -> None:
     """
     result = opening.transcript.one("result", opening.agreement.only(STUDENT))
     hashes = {part: evidence.sha256(name) for part, name in STUDENT_FILES.items()}
-    student = canonical.digest(_STUDENT_DOMAIN, hashes)
+    student = student_hash(hashes)
     require(
         result.says(Result).student_sha256 == student,
         result.file,
         f"signs another student than {', '.join(STUDENT_FILES.values())}.",
+    )
+    (source,) = opening.transcript.of("release" if opening.agreement.publish.sums else "sealed-sum")
+    require(
+        result.says(Result).opened == source.hash,
+        result.file,
+        f"says that its student came from another sum than that of {source.file}.",
     )
     agreed = opening.agreement.encoder.sha256
     require(

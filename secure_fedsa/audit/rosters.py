@@ -11,7 +11,6 @@ from secure_fedsa.audit.opening import Opening
 from secure_fedsa.audit.transcript import Message
 from secure_fedsa.messages import Roster
 from secure_fedsa.roles.rosters import check_roster, roster_hash_of
-from secure_fedsa.selection import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,10 @@ def check_rosters(opening: Opening, segments: dict[str, Segment]) -> Rosters:
     rosters: list[Roster] = []
     for message in messages:
         roster = message.says(Roster)
+        before = rosters[-1] if rosters else None
         with blaming(message.file):
-            check_roster(roster, opening.session, message.header.sender)
+            check_roster(roster, opening.session, message.header.sender, before=before)
         _check_ledger_heads(roster, message, segments)
-        number = len(rosters) + 1
-        require(roster.number == number, message.file, f"is roster {roster.number}, not {number}.")
-        if rosters:
-            smaller = set(roster.members) < set(rosters[-1].members)
-            require(smaller, message.file, "is not the roster before it without some members.")
-        else:
-            _check_choice(roster, message, opening)
         rosters.append(roster)
     hashes = tuple(roster_hash_of(roster, opening.run_id) for roster in rosters)
     return Rosters(tuple(rosters), hashes)
@@ -81,27 +74,3 @@ def _check_ledger_heads(roster: Roster, message: Message, segments: dict[str, Se
             message.file,
             f"countersigns a ledger head that {teacher} did not send.",
         )
-    for member in roster.members:
-        require(
-            member in roster.ledger_heads,
-            message.file,
-            f"has {member}, whose ledger head it does not countersign.",
-        )
-
-
-def _check_choice(roster: Roster, message: Message, opening: Opening) -> None:
-    """Check the first roster against the scores or ranks that it shows."""
-    selection = opening.agreement.selection
-    match opening.agreement.publish.scores:
-        case "values":
-            chosen = choose(roster.scores, select=selection.select, threshold=selection.threshold)
-        case "order":
-            first = sorted(roster.scores, key=lambda name: roster.scores[name])
-            chosen = tuple(sorted(first[: len(roster.members)]))
-        case "none":
-            return
-    require(
-        chosen == roster.members,
-        message.file,
-        "selects other teachers than the scores that it shows.",
-    )

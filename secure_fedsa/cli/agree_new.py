@@ -192,10 +192,11 @@ def _new(arguments: argparse.Namespace) -> int:
             )
     from secure_fedsa.agreement import parse
     from secure_fedsa.cli.agreement_text import to_text
-    from secure_fedsa.cli.drafting import draft, probes_hash
+    from secure_fedsa.cli.drafting import draft
     from secure_fedsa.cli.parties import gather
     from secure_fedsa.cli.public_part import public_part
     from secure_fedsa.cli.terms import terms
+    from secure_fedsa.engines.hashes import probes_hash
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.planning import plan
     from secure_fedsa.wire.agreement_signatures import agreement_hash

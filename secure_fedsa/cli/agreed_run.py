@@ -10,13 +10,13 @@ from pathlib import Path
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_file import AgreementFile, check_signatures, signature_states
 from secure_fedsa.cli.data_folder import load_folder
-from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.encoder_file import read_encoder
 from secure_fedsa.cli.keys import existing_identity
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.runner import Finished, Job, Runner
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.cli.state_folders import StateFolders
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import PlanError, plan

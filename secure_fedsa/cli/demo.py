@@ -12,11 +12,11 @@ from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
 from secure_fedsa.cli.demo_files import trust_file, write_simulation
-from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.runner import Finished, Job, Runner
 from secure_fedsa.cli.splits import DemoData, demo_split
 from secure_fedsa.cli.state_folders import StateFolders
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.run_folder import agreement_toml
 from secure_fedsa.engines.site import load_identity
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement, Party, Publish
-from secure_fedsa.cli.drafting import Choices, draft, probes_hash
+from secure_fedsa.cli.drafting import Choices, draft
 from secure_fedsa.cli.splits import DemoData
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal
 
 from secure_fedsa.agreement import (
     Agreement,
@@ -29,7 +26,6 @@ from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import SaliencyScale
 from secure_fedsa.privacy.mechanisms import calibrate
-from secure_fedsa.wire import canonical
 
 DELTA = 1e-5
 THRESHOLD = 0.15
@@ -79,19 +75,6 @@ class Choices:
     custody: Literal["key-holder", "aggregator"] = "key-holder"
     encryption: bool = True
     publish: Publish = CHECKABLE
-
-
-def probes_hash(probes: npt.NDArray[Any]) -> str:
-    """Return the hash of public probes: their shape, type and bytes."""
-    probes = np.ascontiguousarray(probes)
-    return canonical.digest(
-        "secure-fedsa/v1/probes",
-        {
-            "shape": list(probes.shape),
-            "dtype": probes.dtype.str,
-            "sha256": canonical.sha256(probes.tobytes()),
-        },
-    )
 
 
 def draft(

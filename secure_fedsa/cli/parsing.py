@@ -8,8 +8,7 @@ import re
 from typing import Any
 
 from secure_fedsa.errors import UsageError
-
-_PARTY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+from secure_fedsa.messages import PARTY_NAME
 
 
 def add_parser(commands: Any, name: str, **texts: Any) -> argparse.ArgumentParser:
@@ -35,7 +34,7 @@ def check_party_name(name: str) -> str:
     Raises:
         UsageError: If it may not.
     """
-    if not _PARTY_NAME.fullmatch(name):
+    if not re.fullmatch(PARTY_NAME, name):
         raise UsageError(
             f"{name[:60]!r} is not a party's name.",
             do="Use 1 to 40 lower-case letters, digits and inner hyphens.",

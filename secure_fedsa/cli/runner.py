@@ -141,6 +141,7 @@ class Runner:
             states={name: self.states.of(name) for name in agreement.parties},
             teachers={t.id: PrivateData(t.images, t.labels) for t in job.data.teachers},
             encoder=job.encoder,
+            probes=job.data.probes,
             query=workshop.query(saliency_scale(agreement)),
             build=lambda released: workshop.build(released, agreement),
         )

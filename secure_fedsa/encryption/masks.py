@@ -42,7 +42,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from secure_fedsa.encryption.fixed_point import MAXIMUM_MODULUS
-from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import HeadroomError, ProtocolError, UsageError
 from secure_fedsa.signals import Encoded, Masked, int_array
 
@@ -69,11 +68,6 @@ class MaskContext:
     run_id: str
     phase: str
     roster_hash: str
-
-
-def draw_exchange_value() -> bytes:
-    """Return a fresh 32-byte value for one partner (random)."""
-    return secret_bytes(VALUE_BYTES)
 
 
 def _encode_fields(fields: Sequence[bytes]) -> bytes:

@@ -36,8 +36,6 @@ bits would leave none, and a smaller t would only narrow the values. The default
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -135,11 +133,6 @@ class BfvParameters:
         if not isinstance(sizes, list) or type(degree) is not int or type(plain) is not int:
             raise UsageError("BFV parameters must be whole numbers.")
         return cls(degree, tuple(sizes), plain)
-
-    def parameter_hash(self) -> str:
-        """Return SHA-256, in hex, over the canonical JSON of :meth:`to_dict`."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def chunk_sizes(self, values: int) -> list[int]:
         """Return how many of ``values`` values each ciphertext holds."""

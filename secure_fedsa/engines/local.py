@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
 from secure_fedsa.engines.site import LocalSite, PrivateData, load_identity
@@ -121,6 +123,7 @@ class LocalRun:
         states: State folder of each party.
         teachers: Private data by teacher.
         encoder: The public encoder.
+        probes: The public records behind it, shape (p, ...), as the student holds them.
         query: The student's saliency before quantisation, float64 (m,).
         build: Builds the student from the released sum and returns its hash.
         noise: Source of noise; None for the system's.
@@ -136,6 +139,7 @@ class LocalRun:
         states: Mapping[str, Path],
         teachers: Mapping[str, PrivateData],
         encoder: PublicEncoder,
+        probes: npt.NDArray[Any],
         query: FloatArray,
         build: Callable[[ReleasedSum], str],
         noise: NoiseSource | None = None,
@@ -157,8 +161,9 @@ class LocalRun:
                 self.states[name],
                 agreement,
                 self.hash,
-                encoder=encoder if party.role == TEACHER else None,
+                encoder=encoder if party.role in (TEACHER, STUDENT) else None,
                 private=teachers.get(name),
+                probes=probes if party.role == STUDENT else None,
                 build=build if party.role == STUDENT else None,
                 noise=noise,
             )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines.preflight import (
+    check_budget,
+    check_disk,
+    check_encoder,
+    check_probes,
+    check_records,
+)
 from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
 from secure_fedsa.errors import (
     AgreementError,
@@ -23,9 +28,8 @@ from secure_fedsa.errors import (
     StorageError,
     UsageError,
 )
-from secure_fedsa.messages import KEY_HOLDER, TEACHER
+from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.clipping import LocalNotes
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
@@ -38,7 +42,6 @@ from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
-_FREE_BYTES_NEEDED = 64 * 2**20
 _IDENTITY_FILE = "identity.key"
 _HEAD_FILE = "ledger-head"
 LOCAL_LOG_FILE = "local-log.jsonl"
@@ -90,8 +93,9 @@ class LocalSite:
         folder: Its state folder.
         agreement: The agreement.
         agreement_hash: Its hash.
-        encoder: The public encoder, for teachers.
+        encoder: The public encoder, for teachers and the student.
         private: Private data, for teachers.
+        probes: The public records behind the encoder, shape (p, ...), for the student.
         build: Builds the student from the released sum and returns its hash, for the
             student.
         noise: Source of noise; None for the system's.
@@ -109,6 +113,7 @@ class LocalSite:
         *,
         encoder: PublicEncoder | None = None,
         private: PrivateData | None = None,
+        probes: npt.NDArray[Any] | None = None,
         build: Callable[[ReleasedSum], str] | None = None,
         noise: NoiseSource | None = None,
     ) -> None:
@@ -118,6 +123,7 @@ class LocalSite:
         self.agreement_hash = agreement_hash
         self.encoder = encoder
         self.private = private
+        self.probes = probes
         self.noise = noise or SystemNoise()
         self._build = build
         self._suite = suite_of(agreement)
@@ -186,72 +192,28 @@ class LocalSite:
 
     def preflight(self) -> str:
         """Return what is wrong before any charge, or an empty text."""
+        party = self.agreement.parties[self.me]
         try:
-            self._check_disk()
-            if self.ledger is not None:
+            check_disk(self.folder, self.me)
+            if party.role in (TEACHER, STUDENT):
+                if self.encoder is None:
+                    raise UsageError(f"{self.me} has no encoder.")
+                check_encoder(self.encoder, self.agreement, self.me)
+            if party.role == STUDENT:
+                check_probes(self.probes, self.agreement, self.me)
+            if party.role == TEACHER:
                 self._check_teacher()
         except SecureFedsaError as error:
             # The others read this text: where the folder lies is none of their business.
             return str(error).replace(str(self.folder), "its state folder")
         return ""
 
-    def _check_disk(self) -> None:
-        try:
-            probe = self.folder / ".write-check"
-            probe.write_bytes(b"x")
-            probe.unlink()
-            free = shutil.disk_usage(self.folder).free
-        except OSError as error:
-            raise StorageError(
-                f"{self.me} cannot write to its state folder.", why=f"{error.strerror}."
-            ) from error
-        if free < _FREE_BYTES_NEEDED:
-            raise StorageError(
-                f"{self.me} has less than 64 MiB of free disk for its state folder.",
-                do="Make room there, then run again.",
-            )
-
     def _check_teacher(self) -> None:
-        agreement, privacy = self.agreement, self.agreement.privacy
-        if self.encoder is None or self.private is None:
-            raise UsageError(f"{self.me} has no encoder or no data.")
-        if self.encoder.sha256() != agreement.encoder.sha256:
-            raise AgreementError("encoder.sha256", f"{self.me} holds another encoder.")
-        # The hash fixes the file; these entries could still say something else about it.
-        if self.encoder.dimension != agreement.encoder.dimension:
-            raise AgreementError(
-                "encoder.dimension", f"is not the encoder's, {self.encoder.dimension}."
-            )
-        if self.encoder.clip_norm != privacy.clip_norm:
-            raise AgreementError("privacy.clip_norm", f"is not the encoder's, at {self.me}.")
-        self.encoder.schema.check(self.private.records)
-        if np.shape(self.private.labels) != (len(self.private.records),):
-            raise UsageError(f"{self.me} has not one label for each record.")
-        burned = self._burned()
-        if burned >= agreement.limits.max_burned:
-            raise UsageError(
-                f"{self.me} lost {burned} charges under this agreement to runs without a result.",
-                why=f"The agreement allows {agreement.limits.max_burned} (limits.max_burned): "
-                "somebody may be emptying the privacy budget.",
-                do="Find out who stopped those runs, then sign a new agreement.",
-            )
-        self._books.books().require_affordable(
-            "next",
-            self.agreement_hash,
-            rho_of([noise_plan(agreement, self.me).event]),
-            (privacy.agreement_budget, privacy.delta),
-            privacy.data_set_budget,
-        )
-
-    def _burned(self) -> int:
-        """Return how many charges under this agreement ended without a sum."""
-        books = self._books.books()
-        return sum(
-            note["kind"] == "burn"
-            and note["run_id"] in books.charges
-            and books.charges[note["run_id"]].agreement == self.agreement_hash
-            for note in books.notes
-        )
+        if self.private is None:
+            raise UsageError(f"{self.me} has no data.")
+        assert self.encoder is not None
+        check_records(self.private.records, self.private.labels, self.encoder, self.me)
+        check_budget(self._books.books(), self.agreement, self.agreement_hash, self.me)
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
         """Return fresh secret randomness, from the operating system or a library's use of it."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.fixed_point import check_released
+from secure_fedsa.engines.hashes import student_hash
 from secure_fedsa.errors import StorageError
 from secure_fedsa.models.amalgamation import AmalgamatedModel, Release, StudentData, amalgamate
 from secure_fedsa.models.encoder import PublicEncoder
@@ -26,7 +27,6 @@ NETWORK_FILE = "network.safetensors"
 ARCHITECTURE_FILE = "architecture.json"
 HEAD_FILE = "head.safetensors"
 ENCODER_FILE = "encoder.safetensors"
-STUDENT_DOMAIN = "secure-fedsa/v1/student"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,7 +125,8 @@ class StudentWorkshop:
             raise StorageError(
                 f"Cannot store the student in {self.folder}.", why=f"{error.strerror}."
             ) from error
-        return student_hash(weights, architecture, head)
+        parts = {"network": weights, "architecture": architecture, "head": head}
+        return student_hash({name: canonical.sha256(data) for name, data in parts.items()})
 
     def load(self) -> tuple[AmalgamatedModel, Student]:
         """Return the stored classifier and network."""
@@ -133,15 +134,3 @@ class StudentWorkshop:
         weights = (self.folder / NETWORK_FILE).read_bytes()
         model = AmalgamatedModel.from_bytes((self.folder / HEAD_FILE).read_bytes(), self.encoder)
         return model, Student.from_bytes(architecture, weights)
-
-
-def student_hash(weights: bytes, architecture: bytes, head: bytes) -> str:
-    """Return the hash that the student signs: of its network and of its classifier."""
-    return canonical.digest(
-        STUDENT_DOMAIN,
-        {
-            "network": canonical.sha256(weights),
-            "architecture": canonical.sha256(architecture),
-            "head": canonical.sha256(head),
-        },
-    )

@@ -156,11 +156,6 @@ def quantise(vector: FloatArray, bound: float, bits: int) -> IntArray:
     return whole
 
 
-def dequantise(values: IntArray, bound: float, bits: int) -> FloatArray:
-    """Undo :func:`quantise` up to its step."""
-    return np.asarray(values, dtype=np.float64) * (bound / float(2 ** (bits - 1) - 1))
-
-
 def score_from_integers(
     score: int, scale: SaliencyScale, *, signal_bits: int, query_bits: int
 ) -> float:

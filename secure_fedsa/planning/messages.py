@@ -128,7 +128,7 @@ def _drafts(agreement: Agreement, party: str, roster: tuple[str, ...]) -> Iterat
     if party == agreement.custodian:
         yield from _release(agreement, roster)
     if role == STUDENT:
-        yield _Draft(Result(_HASH))
+        yield _Draft(Result(_HASH, _HASH))
 
 
 def _query(agreement: Agreement) -> Iterator[_Draft]:

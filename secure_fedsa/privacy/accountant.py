@@ -28,6 +28,8 @@ from secure_fedsa.privacy.parameters import positive, probability
 NAME = "zCDP of the discrete Gaussian, converted through RDP (Canonne, Kamath, Steinke 2020)"
 VERSION = "1"
 
+EPSILON_TOLERANCE = 1e-9
+"""Relative difference between two machines' epsilons of the same rho."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 

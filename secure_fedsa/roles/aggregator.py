@@ -22,12 +22,12 @@ from secure_fedsa.messages import (
     Reply,
     Result,
     Roster,
-    RosterSignature,
     Sum,
     Upload,
 )
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import Deadline, Effect, Event, Received, Send
+from secure_fedsa.roles.noisy_release import check_segment
 from secure_fedsa.roles.refusals import must_be, once_only
 from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.rosters import check_roster, check_upload, roster_hash_of
@@ -43,11 +43,10 @@ class Aggregator:
     Attributes:
         session: The opening phases.
         primes: The query key's secret primes.
-        segments: Ledger segments by teacher.
+        heads: Head of the ledger segment by teacher, once it shows the agreed charge.
         replies: Blinded scores still encrypted, by teacher.
         roster: The roster in force.
         roster_hash: Its hash.
-        signatures: Members that signed it.
         uploads: Masked signals by member.
         upload_hashes: Names of the messages that brought them.
         signal_ids: Signals that they bring, by member.
@@ -60,11 +59,10 @@ class Aggregator:
 
     session: Session
     primes: tuple[bytes, ...] = ()
-    segments: dict[str, LedgerSegment] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=dict)
     replies: dict[str, bytes] = field(default_factory=dict)
     roster: Roster | None = None
     roster_hash: str = ""
-    signatures: frozenset[str] = frozenset()
     uploads: dict[str, Encrypted] = field(default_factory=dict)
     upload_hashes: dict[str, str] = field(default_factory=dict)
     signal_ids: dict[str, str] = field(default_factory=dict)
@@ -133,29 +131,23 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
             )
             return replace(state, replies={**state.replies, sender: reply})
         case LedgerSegment():
-            once_only(state.segments, sender, "ledger")
-            return replace(state, segments={**state.segments, sender: body})
+            once_only(state.heads, sender, "ledger")
+            check_segment(body, state.session, sender)
+            if state.roster is not None:
+                _same_heads(state.roster, {sender: body.head}, sender)
+            return replace(state, heads={**state.heads, sender: body.head})
         case Roster():
             must_be(not state.session.done("sum"), sender, "sent a new roster after the sum.")
-            must_be(
-                body.number == (state.roster.number + 1 if state.roster else 1),
-                sender,
-                "sent a roster out of order.",
-            )
-            check_roster(body, state.session, sender)
+            check_roster(body, state.session, sender, before=state.roster)
+            _same_heads(body, state.heads, sender)
             return replace(
                 state,
                 roster=body,
                 roster_hash=roster_hash_of(body, state.session.run_id),
-                signatures=frozenset(),
                 uploads={},
                 upload_hashes={},
                 signal_ids={},
             )
-        case RosterSignature(roster_hash=roster_hash):
-            if roster_hash != state.roster_hash:
-                return state
-            return replace(state, signatures=state.signatures | {sender})
         case Upload(signal_id=signal_id):
             assert state.roster is not None
             once_only(state.uploads, sender, "upload")
@@ -178,6 +170,16 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
             return replace(state, student_sha256=sha256)
         case _:
             return state
+
+
+def _same_heads(roster: Roster, heads: dict[str, str], sender: str) -> None:
+    """Refuse a roster, or a segment, that does not go with what came before it."""
+    for name, head in roster.ledger_heads.items():
+        must_be(
+            heads.get(name, head) == head,
+            sender,
+            f"told another ledger head of {name} than before.",
+        )
 
 
 def _progress(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
@@ -215,12 +217,13 @@ def _scores(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]
 
 
 def _sum(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
-    """Add the ciphertexts once every member's upload came; a partial sum is never made."""
+    """Add the ciphertexts once every member's upload and charge came; never a partial sum."""
     del late
     session = state.session
     if state.roster is None or session.done("sum"):
         return state, []
-    if set(state.uploads) != set(state.roster.members):
+    members = set(state.roster.members)
+    if set(state.uploads) != members or not members <= set(state.heads):
         return state, []
     aggregate = suite_of(session.agreement).add(state.uploads)
     body = Sum(state.roster_hash, state.upload_hashes, aggregate.values, aggregate.ciphertext)

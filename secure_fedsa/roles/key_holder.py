@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError
+from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError, resting_on
 from secure_fedsa.messages import (
     STUDENT,
     Abort,
@@ -31,7 +31,7 @@ from secure_fedsa.roles.key_holder_facts import KeyHolder, absorb
 from secure_fedsa.roles.noisy_release import score_unit
 from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.release_gate import conflict_of, gate
-from secure_fedsa.roles.rosters import Opened, roster_hash_of
+from secure_fedsa.roles.rosters import CONFLICT_CLAUSE, Opened, roster_hash_of
 from secure_fedsa.roles.session import Session
 from secure_fedsa.selection import choose
 from secure_fedsa.wire import canonical
@@ -128,7 +128,8 @@ def _sign_roster(state: KeyHolder, members: tuple[str, ...]) -> tuple[KeyHolder,
     if len(members) < smallest:
         reason = (
             f"{len(members)} teachers are left that may be selected, and a sum needs {smallest}. "
-            "Nothing is released; every teacher's charge of this run stays spent."
+            "Nothing is released; every teacher's charge of this run stays spent. "
+            f"{resting_on(session.agreement.selection.binding)}"
         )
         return _abort(state, "selection", reason, ())
     assert session.query_key is not None
@@ -142,7 +143,8 @@ def _sign_roster(state: KeyHolder, members: tuple[str, ...]) -> tuple[KeyHolder,
     )
     conflict = conflict_of(state, members)
     if conflict:
-        return _abort(state, "selection", f"The sum would stay closed. {conflict}", ())
+        reason = f"The sum would stay closed. {conflict} {resting_on(CONFLICT_CLAUSE)}"
+        return _abort(state, "selection", reason, ())
     roster_hash = roster_hash_of(roster, session.run_id)
     state = replace(state, roster=roster, roster_hash=roster_hash, signatures=frozenset())
     return state, [Send(roster)]

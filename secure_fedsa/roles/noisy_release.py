@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.errors import LedgerError, ProtocolError
+from secure_fedsa.errors import LedgerError, PrivacyParameterError, ProtocolError
 from secure_fedsa.messages import LedgerSegment
 from secure_fedsa.models.saliency import (
     SaliencyScale,
@@ -22,6 +22,7 @@ from secure_fedsa.models.saliency import (
     teacher_saliency,
 )
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
+from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE, epsilon_from_rho
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger_books import Charge, verify_segment
@@ -154,4 +155,19 @@ def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Char
         raise ProtocolError(
             sender, "sent a ledger segment without the agreed charge of this run.", clause="privacy"
         )
+    if not _within_budget(charge):
+        raise ProtocolError(
+            sender,
+            "sent a ledger segment whose total is past the agreed budget.",
+            clause="privacy.agreement_budget",
+        )
     return charge
+
+
+def _within_budget(charge: Charge) -> bool:
+    """Return whether all charges under the agreement, this one included, are within its budget."""
+    try:
+        total = epsilon_from_rho(charge.agreement_rho, charge.delta)
+    except PrivacyParameterError:
+        return False  # a total beyond any claim
+    return total <= charge.budget * (1 + EPSILON_TOLERANCE)

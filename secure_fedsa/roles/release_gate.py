@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from secure_fedsa.errors import ReleaseRefused
 from secure_fedsa.roles.key_holder_facts import KeyHolder
-from secure_fedsa.roles.rosters import opened_conflict
+from secure_fedsa.roles.rosters import CONFLICT_CLAUSE, opened_conflict
 
 
 def gate(state: KeyHolder) -> None:
@@ -25,9 +25,10 @@ def gate(state: KeyHolder) -> None:
         raise ReleaseRefused(
             f"A sum over {len(members)} teachers stays closed.",
             why=f"The agreement asks for {agreement.selection.smallest_sum} at least.",
+            clause=agreement.selection.binding,
         )
     if not members <= set(state.segments):
-        raise ReleaseRefused("A member's ledger does not show the charge.")
+        raise ReleaseRefused("A member's ledger does not show the charge.", clause="privacy")
     run_id = state.session.run_id
     used = {s for o in state.opened_before if o.run_id != run_id for s in o.signals}
     again = set(state.signal_ids.values()) & used
@@ -35,7 +36,7 @@ def gate(state: KeyHolder) -> None:
         raise ReleaseRefused("A signal was in an opened sum before.", do="Start a new run.")
     conflict = conflict_of(state, members)
     if conflict:
-        raise ReleaseRefused("The sum stays closed.", why=conflict)
+        raise ReleaseRefused("The sum stays closed.", why=conflict, clause=CONFLICT_CLAUSE)
 
 
 def conflict_of(state: KeyHolder, members: Iterable[str]) -> str | None:

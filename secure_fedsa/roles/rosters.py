@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import Agreement, Selection
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.messages import KEY_HOLDER, Roster, Upload
 from secure_fedsa.privacy.rosters import roster_conflict
 from secure_fedsa.roles.refusals import must_be
 from secure_fedsa.roles.session import ROSTER_DOMAIN, Session, teachers_of
+from secure_fedsa.selection import choose
 from secure_fedsa.signals import Encrypted
 from secure_fedsa.wire import bodies, canonical
+
+CONFLICT_CLAUSE = "selection.max_colluding"
 
 
 def roster_hash_of(roster: Roster, run_id: str) -> str:
@@ -22,23 +25,43 @@ def roster_hash_of(roster: Roster, run_id: str) -> str:
     return canonical.digest(ROSTER_DOMAIN, value)
 
 
-def check_roster(roster: Roster, session: Session, sender: str) -> None:
-    """Refuse a roster that breaks the agreement, whoever signed it."""
+def check_roster(
+    roster: Roster, session: Session, sender: str, *, before: Roster | None = None
+) -> None:
+    """Refuse a roster that breaks the agreement or does not follow from the one before it.
+
+    Args:
+        roster: What was signed.
+        session: Of the party that judges it.
+        sender: Who signed it.
+        before: The roster that was in force until now.
+
+    Raises:
+        ProtocolError: Naming the agreement's clause, where one forbids it.
+    """
     agreement = session.agreement
     members = set(roster.members)
-    must_be(sender == agreement.only(KEY_HOLDER), sender, "may not sign a roster.")
+    must_be(
+        sender == agreement.only(KEY_HOLDER), sender, "may not sign a roster.", clause="parties"
+    )
+    number = before.number + 1 if before else 1
+    must_be(roster.number == number, sender, f"signed roster {roster.number}, not {number}.")
     must_be(
         roster.members == tuple(sorted(members)) and members <= teachers_of(agreement),
         sender,
         "signed a roster with unknown, repeated or unsorted members.",
+        clause="parties",
+    )
+    _check_size(len(members), agreement.selection, sender)
+    must_be(
+        before is None or members < set(before.members),
+        sender,
+        "signed a roster that is not the one before it without some members.",
     )
     must_be(
-        agreement.selection.smallest_sum <= len(members) <= agreement.selection.select,
+        members <= set(roster.ledger_heads),
         sender,
-        f"signed a roster of {len(members)} members.",
-        why=f"{agreement.selection.smallest_sum} to {agreement.selection.select} are allowed "
-        "(minimum_cohort, max_colluding + 2, select).",
-        clause="selection",
+        "signed a roster with a member whose ledger head it does not countersign.",
     )
     must_be(
         _scores_allowed(roster, agreement),
@@ -47,11 +70,32 @@ def check_roster(roster: Roster, session: Session, sender: str) -> None:
         why=f"{agreement.publish.scores!r} is agreed.",
         clause="publish.scores",
     )
+    if before is None:
+        _check_choice(roster, agreement, sender)
+    else:
+        must_be(roster.scores == before.scores, sender, "changed the scores between two rosters.")
     assert session.query_key is not None
     must_be(
         roster.keys_hash == session.keys_hash and roster.query_hash == session.query_key.query_hash,
         sender,
         "signed a roster over other keys or another query.",
+    )
+
+
+def _check_size(members: int, selection: Selection, sender: str) -> None:
+    must_be(
+        members >= selection.smallest_sum,
+        sender,
+        f"signed a roster of {members} members.",
+        why=f"A sum needs {selection.smallest_sum}.",
+        clause=selection.binding,
+    )
+    must_be(
+        members <= selection.select,
+        sender,
+        f"signed a roster of {members} members.",
+        why=f"At most {selection.select} may be selected.",
+        clause="selection.select",
     )
 
 
@@ -66,6 +110,32 @@ def _scores_allowed(roster: Roster, agreement: Agreement) -> bool:
             return sorted(roster.scores.values()) == ranks
         case "values":
             return all(math.isfinite(score) for score in roster.scores.values())
+
+
+def _check_choice(roster: Roster, agreement: Agreement, sender: str) -> None:
+    """Refuse a first roster whose members do not follow from the scores or ranks it shows."""
+    selection, scores = agreement.selection, roster.scores
+    match agreement.publish.scores:
+        case "values":
+            for name in roster.members:
+                must_be(
+                    scores.get(name, -math.inf) >= selection.threshold,
+                    sender,
+                    f"selected {name}, whose score is not there or below the threshold.",
+                    clause="selection.threshold",
+                )
+            chosen = choose(scores, select=selection.select, threshold=selection.threshold)
+        case "order":
+            first = sorted(scores, key=lambda name: scores[name])
+            chosen = tuple(sorted(first[: len(roster.members)]))
+        case "none":
+            return
+    must_be(
+        chosen == roster.members,
+        sender,
+        "selected other teachers than the scores that it shows.",
+        clause="selection.select",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +183,7 @@ def check_upload(
         upload.key_id == canonical.sha256(session.feature_key),
         sender,
         "encrypted under another key.",
+        clause="encryption",
     )
     must_be(
         upload.values == session.agreement.feature_values,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, SignatureError
+from secure_fedsa.errors import ProtocolError, SecureFedsaError, SignatureError
 from secure_fedsa.messages import (
     KEY_HOLDER,
     STUDENT,
@@ -42,7 +42,7 @@ from secure_fedsa.roles.effects import (
     Send,
     Started,
 )
-from secure_fedsa.roles.refusals import once_only, told_by
+from secure_fedsa.roles.refusals import must_be, once_only, told_by
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import check_sealing_public
 
@@ -204,9 +204,8 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
                 raise ProtocolError(sender, "registered another party's sealing key.")
             return replace(session, sealing_keys={**session.sealing_keys, sender: key})
         case FeatureKey(public_key=key):
-            if session.feature_key or not key:
-                raise ProtocolError(sender, "sent a second or an empty feature key.")
-            suite_of(session.agreement).check_feature_key(key, sender)
+            must_be(not session.feature_key, sender, "sent a second feature key.")
+            _check_feature_key(session.agreement, sender, key)
             return replace(session, feature_key=key)
         case QueryKey():
             if session.query_key is not None:
@@ -224,6 +223,16 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
             return replace(session, problem=told_by(sender, body))
         case _:
             return session
+
+
+def _check_feature_key(agreement: Agreement, sender: str, key: bytes) -> None:
+    try:
+        suite_of(agreement).check_feature_key(key, sender)
+    except SecureFedsaError as error:
+        clause = "encryption" if agreement.protection.he else "protection.he"
+        raise ProtocolError(
+            sender, "sent a malformed feature key.", why=str(error), clause=clause
+        ) from error
 
 
 def _same_view(session: Session, sender: str, ready: Ready) -> None:

@@ -47,6 +47,7 @@ class Student:
         roster: The roster in force.
         roster_hash: Its hash.
         values: The opened sum's bytes.
+        values_from: Hash of the message that brought them.
         opened: Whether the custodian told of the release.
         released: The opened sum, once both are known.
         student_sha256: Hash of the student built from it.
@@ -59,6 +60,7 @@ class Student:
     roster: Roster | None = None
     roster_hash: str = ""
     values: bytes = b""
+    values_from: str = ""
     opened: bool = False
     released: ReleasedSum | None = None
     student_sha256: str = ""
@@ -104,21 +106,21 @@ def _absorb(state: Student, event: Event) -> Student:
         case StudentBuilt(sha256=sha256):
             return replace(state, student_sha256=sha256)
         case Received(header=header, body=Roster() as roster):
-            check_roster(roster, state.session, header.sender)
+            check_roster(roster, state.session, header.sender, before=state.roster)
             roster_hash = roster_hash_of(roster, state.session.run_id)
             return replace(state, roster=roster, roster_hash=roster_hash)
-        case Received(header=header, body=SealedSum() as sealed):
+        case Received(header=header, body=SealedSum() as sealed, hash=digest):
             must_be(not state.values, header.sender, "sent a second sum.")
             _same_roster(state, header.sender, sealed.roster_hash)
             _check_values(state, header.sender, sealed.values)
-            return _complete(replace(state, values=sealed.values))
-        case Received(header=header, body=Release() as release):
+            return _complete(replace(state, values=sealed.values, values_from=digest))
+        case Received(header=header, body=Release() as release, hash=digest):
             must_be(not state.opened, header.sender, "sent a second release.")
             _same_roster(state, header.sender, release.roster_hash)
             if not release.values:
                 return _complete(replace(state, opened=True))
             _check_values(state, header.sender, release.values)
-            return _complete(replace(state, opened=True, values=release.values))
+            return _complete(replace(state, opened=True, values=release.values, values_from=digest))
         case _:
             return state
 
@@ -202,5 +204,6 @@ def _build(state: Student) -> tuple[Student, list[Effect]]:
         return replace(state, session=session.mark("build")), [BuildStudent(state.released)]
     if state.student_sha256 and not session.done("result"):
         session, effects = opening.stop(session.mark("result"))
-        return replace(state, session=session), [Send(Result(state.student_sha256)), *effects]
+        result = Result(state.student_sha256, state.values_from)
+        return replace(state, session=session), [Send(result), *effects]
     return state, []

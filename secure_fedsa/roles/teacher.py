@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from secure_fedsa.encryption.masks import VALUE_BYTES
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.messages import (
     AGGREGATOR,
@@ -41,7 +42,7 @@ from secure_fedsa.roles.effects import (
 from secure_fedsa.roles.noisy_release import noise_plan
 from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.roles.session import Session
-from secure_fedsa.roles.teacher_facts import SHARE_BYTES, Teacher, absorb, claim
+from secure_fedsa.roles.teacher_facts import Teacher, absorb, claim
 from secure_fedsa.wire import canonical
 
 REPLY_SLOT = "reply"
@@ -60,9 +61,10 @@ def expected(state: Teacher) -> frozenset[str]:
     if state.session.keys_complete:
         kinds.add("query")
     if state.segment is not None:
-        kinds |= {"roster", "result"}
+        # The end too: a teacher that refused every roster must not wait for ever.
+        kinds |= {"roster", "release", "result"}
     if state.roster is not None:
-        kinds |= {"roster-signature", "mask-share", "release"}
+        kinds |= {"roster-signature", "mask-share"}
     return frozenset(kinds)
 
 
@@ -150,7 +152,7 @@ def _exchange(state: Teacher) -> tuple[Teacher, list[Effect]]:
     name = f"exchange:{state.roster_hash}"
     if not state.session.done(name):
         draws: list[Effect] = [
-            DrawEntropy(f"share:{state.roster_hash}:{other}", RandomBytes(SHARE_BYTES))
+            DrawEntropy(f"share:{state.roster_hash}:{other}", RandomBytes(VALUE_BYTES))
             for other in state.others
         ]
         return replace(state, session=state.session.mark(name)), draws

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.interface import QueryClaim
+from secure_fedsa.encryption.masks import VALUE_BYTES
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.messages import (
@@ -33,11 +34,15 @@ from secure_fedsa.roles.effects import (
 )
 from secure_fedsa.roles.noisy_release import check_segment, derive_signal
 from secure_fedsa.roles.refusals import must_be, once_only
-from secure_fedsa.roles.rosters import Opened, check_roster, opened_conflict, roster_hash_of
+from secure_fedsa.roles.rosters import (
+    CONFLICT_CLAUSE,
+    Opened,
+    check_roster,
+    opened_conflict,
+    roster_hash_of,
+)
 from secure_fedsa.roles.session import Session
 from secure_fedsa.signals import Encrypted, NoisySummary, Signal
-
-SHARE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,7 +182,7 @@ def _take_from_member(state: Teacher, sender: str, body: RosterSignature | MaskS
             once_only(state.shares_in, sender, "mask-share")
             # As the masks themselves ask: an honest member never sends these.
             must_be(
-                len(value) == SHARE_BYTES and any(value) and value != state.shares_out.get(sender),
+                len(value) == VALUE_BYTES and any(value) and value != state.shares_out.get(sender),
                 sender,
                 "sent a mask value that no honest member sends.",
             )
@@ -203,6 +208,12 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
         sender,
         "sent a query other than the one whose hash it published.",
     )
+    must_be(
+        len(ciphertexts) == session.agreement.saliency.values,
+        sender,
+        f"sent a query of {len(ciphertexts)} values, not {session.agreement.saliency.values}.",
+        clause="saliency.directions",
+    )
     try:
         suite_of(session.agreement).check_query(claim(session, ciphertexts))
     except SecureFedsaError as error:
@@ -210,7 +221,7 @@ def _take_query(state: Teacher, sender: str, ciphertexts: tuple[bytes, ...]) -> 
             sender,
             "sent a malformed query.",
             why=str(error),
-            clause="encryption.query_modulus_bits and saliency",
+            clause="encryption.query_modulus_bits",
         ) from error
     return replace(state, query=ciphertexts)
 
@@ -233,12 +244,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
     if state.bound and session.me not in roster.members:
         return replace(state, left_out=True)  # its signature was lost on the way
     must_be(not state.bound, sender, "sent a new roster after the signal was bound.")
-    must_be(
-        roster.number == (state.roster.number + 1 if state.roster else 1),
-        sender,
-        "sent a roster out of order.",
-    )
-    check_roster(roster, session, sender)
+    check_roster(roster, session, sender, before=state.roster)
     if session.me in roster.members:
         assert state.segment is not None
         must_be(
@@ -257,6 +263,7 @@ def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
             sender,
             "asked for a sum that must stay closed.",
             why=conflict or "",
+            clause=CONFLICT_CLAUSE,
         )
     state = replace(
         state,

@@ -231,11 +231,31 @@ def check_signed(envelope: Envelope, directory: Directory) -> bytes:
         ProtocolError: If the kind, class, sender or recipient is not allowed.
     """
     header = envelope.header
-    sender = header.sender
+    check_header(header, envelope.signature, directory)
+    rule, sender = RULES[header.kind], header.sender
+    data = _body_bytes(envelope)
+    if len(data) > rule.maximum_bytes:
+        raise ProtocolError(sender, f"sent a {rule.kind} of {len(data)} bytes.")
+    if canonical.sha256(data) != header.body_sha256:
+        raise SignatureError(sender, f"the body of {rule.kind} is not the one that was signed.")
+    return data
+
+
+def check_header(header: Header, signature: bytes, directory: Directory) -> bytes:
+    """Check who signed a header, for which agreement, and that its kind may travel so.
+
+    Returns:
+        The signed bytes.
+
+    Raises:
+        SignatureError: If the signature or the agreement is another.
+        ProtocolError: If the kind, class, sender or recipient is not allowed.
+    """
+    sender, roles = header.sender, directory.roles
     if sender not in directory.identities:
-        raise ProtocolError(sender[:40], "is not a party of this agreement.")
+        raise ProtocolError(sender[:40], "is no party of the agreement.", clause="parties")
     signed = header.signed_bytes()
-    keys.verify(directory.identities[sender], envelope.signature, DOMAIN, signed, party=sender)
+    keys.verify(directory.identities[sender], signature, DOMAIN, signed, party=sender)
     if header.version != VERSION or header.agreement != directory.agreement:
         raise SignatureError(sender, "the message belongs to another agreement or version.")
     rule = RULES.get(header.kind)
@@ -243,16 +263,20 @@ def check_signed(envelope: Envelope, directory: Directory) -> bytes:
         raise ProtocolError(sender, f"sent a message of unknown kind {header.kind[:40]!r}.")
     if rule.message_class != header.message_class:
         raise ProtocolError(sender, f"sent {rule.kind} as {header.message_class}.")
-    if directory.roles[sender] not in rule.senders:
-        raise ProtocolError(sender, f"has a role that may not send {rule.kind}.")
-    if header.recipient != EVERYONE and directory.roles.get(header.recipient) is None:
-        raise ProtocolError(sender, f"sent {rule.kind} to an unknown party.")
-    data = _body_bytes(envelope)
-    if len(data) > rule.maximum_bytes:
-        raise ProtocolError(sender, f"sent a {rule.kind} of {len(data)} bytes.")
-    if canonical.sha256(data) != header.body_sha256:
-        raise SignatureError(sender, f"the body of {rule.kind} is not the one that was signed.")
-    return data
+    if roles[sender] not in rule.senders:
+        raise ProtocolError(
+            sender, f"is a {roles[sender]}, who may not send {rule.kind}.", clause="parties"
+        )
+    if rule.message_class == "public":
+        if header.recipient != EVERYONE:
+            raise ProtocolError(sender, f"sent {rule.kind}, which is for everybody, to one party.")
+    elif roles.get(header.recipient) not in rule.recipients or header.recipient == sender:
+        raise ProtocolError(
+            sender,
+            f"sent {rule.kind} to {header.recipient[:40]}, who may not receive it.",
+            clause="parties",
+        )
+    return signed
 
 
 def check(envelope: Envelope, directory: Directory, *, run_id: str) -> bytes:
@@ -300,8 +324,8 @@ def open_envelope(
     ):
         raise ProtocolError(header.sender, f"sent {rule.kind} that is not for {recipient}.")
     if rule.message_class == "sealed":
-        if header.recipient != recipient or sealing_private is None:
-            raise ProtocolError(header.sender, f"sent {rule.kind} sealed to somebody else.")
+        if sealing_private is None:
+            raise ProtocolError(header.sender, f"sent {rule.kind} before there is a key for it.")
         info = canonical.encode(header.context())
         data = keys.unseal(sealing_private, data, info, party=header.sender)
     body = bodies.from_json(rule.body, canonical.decode(data))

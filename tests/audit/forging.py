@@ -387,6 +387,9 @@ class Forgery:
         }
         digest = canonical.digest("secure-fedsa/v1/student", hashes)
         self.body("result")["student_sha256"] = digest
+        opened = self.message("release" if self.terms["publish"]["sums"] else "sealed-sum")
+        self.sign(opened)
+        self.body("result")["opened"] = self.hash(opened)
 
     def _redo_summary(self) -> None:
         self.summary["run_id"] = self.run_id

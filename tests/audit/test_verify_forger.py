@@ -201,11 +201,10 @@ def test_each_signer_has_a_veto(honest_party: str) -> None:
         verify(forgery.receipt(files))
 
 
-def test_an_honest_student_pins_the_student_but_not_the_sum() -> None:
-    """Known limit: the student signs its model, not the sum that the model was made from.
+def test_an_honest_student_pins_the_sum_and_the_student() -> None:
+    """Its result names the release: all others together cannot show another beside it.
 
-    All others together can show another sum beside the student's genuine result. That the
-    student was built from the released sum is the student's word, given before the lie.
+    That the student was built from that sum stays the student's word.
     """
     forgery = without_key("student")
     parameters = bfv_parameters(forgery.agreement)
@@ -217,12 +216,13 @@ def test_an_honest_student_pins_the_student_but_not_the_sum() -> None:
     forgery.add_up()
     forgery.build("sum")
     files = with_own_messages(forgery, "student")
-    verdict = verify(files, honest("default").keys)
-    assert {"claim": "student-training", "by": ["student"]} in verdict.attested
-    # But not another student beside the genuine result.
-    files["student/head.safetensors"] = b"another model"
+    with pytest.raises(VerificationError, match="another sum than that of"):
+        verify(files, honest("default").keys)
+    honest_files = dict(honest("default").files)
+    assert {"claim": "student-training", "by": ["student"]} in verify(honest_files).attested
+    honest_files["student/head.safetensors"] = b"another model"
     with pytest.raises(VerificationError, match="signs another student"):
-        verify(forgery.receipt(files))
+        verify(Forgery().receipt(honest_files))
 
 
 def test_a_teacher_outside_the_roster_can_be_cut_short_but_not_made_to_speak() -> None:

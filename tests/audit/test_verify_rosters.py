@@ -238,9 +238,15 @@ def next_roster(*members: str, number: int = 2) -> Tell:
     return tell
 
 
-def best_two_swapped(forgery: Forgery) -> None:
+def below_threshold(forgery: Forgery) -> None:
     """Show a score below the threshold for a member."""
     forgery.roster["scores"]["teacher-1"] = -1000.0
+
+
+def rescored(forgery: Forgery) -> None:
+    """Choose anew after a drop-out."""
+    next_roster(*MEMBERS[:3])(forgery)
+    forgery.roster["scores"] = {**forgery.roster["scores"], "teacher-4": -1.0}
 
 
 ORDER = {"teacher_1": 1, "teacher_2": 2, "teacher_3": 3, "teacher_4": 4}
@@ -273,18 +279,25 @@ ROSTER_LIES = {
         scored(**{**ORDER, "teacher_4": 5}), ROSTER, "another way", "signatures", "no-key"
     ),
     "a stranger's score": Lie(scored(teacher_9=0.5), ROSTER, "scores in another way", "signatures"),
-    "a choice against the scores": Lie(best_two_swapped, ROSTER, "other teachers", "signatures"),
-    "a choice without scores": Lie(scored(), ROSTER, "selects other teachers", "signatures"),
-    "a choice against the ranks": Lie(
-        scored(teacher_1=1, teacher_2=2), ROSTER, "selects other teachers", "signatures", "no-key"
+    "a choice against the scores": Lie(
+        below_threshold, ROSTER, "selected teacher-1.*selection.threshold", "signatures"
     ),
-    "the second roster first": Lie(roster(number=2), ROSTER, "is roster 2, not 1", "signatures"),
+    "a choice without scores": Lie(scored(), ROSTER, "selected teacher-1", "signatures"),
+    "other scores in the second roster": Lie(
+        rescored, SECOND_ROSTER, "changed the scores between", "uploads"
+    ),
+    "a choice against the ranks": Lie(
+        scored(teacher_1=1, teacher_2=2), ROSTER, "selected other teachers", "signatures", "no-key"
+    ),
+    "the second roster first": Lie(
+        roster(number=2), ROSTER, "signed roster 2, not 1", "signatures"
+    ),
     "the same roster again": Lie(
         next_roster(*MEMBERS), SECOND_ROSTER, "without some members", "uploads"
     ),
     "a larger roster": Lie(next_roster(*MEMBERS, "teacher-5"), SECOND_ROSTER, "unknown", "receipt"),
     "a roster number left out": Lie(
-        next_roster(*MEMBERS[:3], number=3), SECOND_ROSTER, "is roster 3, not 2", "uploads"
+        next_roster(*MEMBERS[:3], number=3), SECOND_ROSTER, "signed roster 3, not 2", "uploads"
     ),
 }
 

@@ -11,8 +11,8 @@ import pytest
 
 from secure_fedsa.agreement import Agreement, parse
 from secure_fedsa.cli.agreement_text import WORDS, to_text
-from secure_fedsa.cli.drafting import probes_hash
 from secure_fedsa.cli.main import main
+from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import plan
 from tests.cli.agreements import PARTIES, TEACHERS, new

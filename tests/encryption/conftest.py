@@ -13,6 +13,7 @@ from secure_fedsa.encryption.ciphertexts import encrypt
 from secure_fedsa.encryption.keys import FeatureKey, generate_feature_key
 from secure_fedsa.encryption.paillier import PaillierSecret, _generate, generate_paillier
 from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.signals import Encrypted, Signal, int_array
 
 IntArray = npt.NDArray[np.int64]
@@ -54,7 +55,9 @@ def upload(parameters: BfvParameters) -> Upload:
 
     def build(signals: dict[str, IntArray], key: FeatureKey) -> dict[str, Encrypted]:
         members = sorted(signals)
-        shares = {(a, b): masks.draw_exchange_value() for a in members for b in members if a != b}
+        shares = {
+            (a, b): secret_bytes(masks.VALUE_BYTES) for a in members for b in members if a != b
+        }
         context = masks.MaskContext("run", "features", "roster")
         uploads = {}
         for own in members:

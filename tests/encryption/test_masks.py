@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_fedsa.encryption.masks import (
+    VALUE_BYTES,
     MaskContext,
-    draw_exchange_value,
     mask,
     mask_stream,
     pair_seed,
 )
+from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import HeadroomError, ProtocolError, UsageError
 from secure_fedsa.signals import Encoded, int_array
 
@@ -138,7 +139,7 @@ def test_bad_exchanges_are_refused(
 
 def masked_roster(rows: list[list[int]], modulus: int) -> list[list[int]]:
     members = [f"t{index}" for index in range(len(rows))]
-    values = {(a, b): draw_exchange_value() for a in members for b in members if a != b}
+    values = {(a, b): secret_bytes(VALUE_BYTES) for a in members for b in members if a != b}
     result = []
     for own, row in zip(members, rows, strict=True):
         seeds = {
@@ -204,7 +205,7 @@ def test_two_honest_members_hide_each_other_exactly() -> None:
 def test_incomplete_or_repeated_seeds_are_refused() -> None:
     """A signal would leave with a mask missing, or with none at all."""
     encoded = Encoded(int_array([1, 2]), MODULUS)
-    one, two = draw_exchange_value(), draw_exchange_value()
+    one, two = secret_bytes(VALUE_BYTES), secret_bytes(VALUE_BYTES)
     good = {"b": one, "c": two}
     members = ["a", "b", "c"]
     mask(encoded, own="a", members=members, seeds=good)

@@ -62,16 +62,6 @@ def test_dictionary_keeps_everything_and_refuses_the_rest() -> None:
             BfvParameters.from_dict(broken)
 
 
-def test_hash_is_fixed() -> None:
-    """Envelopes of two versions would not recognise the same parameters."""
-    assert BfvParameters().parameter_hash() == (
-        "f86343ccfd02f6886b8dfa70fe7b0d81af8156b2fbbeda6a47d574bb4b345f26"
-    )
-    assert (
-        BfvParameters(8192, (54, 54, 55, 55)).parameter_hash() != BfvParameters().parameter_hash()
-    )
-
-
 @pytest.mark.parametrize("sizes", [(54, 55), (43, 43, 44, 44, 44), (60, 49, 60)])
 def test_primes_are_those_of_seal(sizes: tuple[int, ...]) -> None:
     """The proof of headroom would be about another modulus than the library's."""

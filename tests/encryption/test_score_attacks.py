@@ -244,6 +244,33 @@ def test_key_holder_and_teacher_read_one_residue_of_the_query(
     assert (forwarded - randomness.blind) % score_modulus == packed % score_modulus
 
 
+@pytest.mark.parametrize("teachers", [1, 2, 3])
+def test_key_holder_and_j_teachers_read_j_residues_of_the_query(teachers: int) -> None:
+    """Signals of an attacker's choice, so that their view is one of M^j at most.
+
+    Were z forwarded whole, one teacher would tell all 343 queries apart.
+    """
+    key, score_modulus = _generate(128), 4
+    signals = [(1, 7, 49), (49, 1, 7), (7, 49, 1)][:teachers]
+    whole, views = set(), {}
+    for query in itertools.product(range(-3, 4), repeat=3):
+        ciphertexts = encrypt_query(key, query, bound=3)
+        view, residues = [], []
+        for signal in signals:
+            randomness = _draw(key.modulus)
+            reply = _evaluate(key.modulus, ciphertexts, signal, randomness, 49)
+            packed = sum(q * s for q, s in zip(query, signal, strict=True))
+            whole.add((decrypt_raw(key, reply) - randomness.blind) % key.modulus)
+            forwarded = decrypt_blinded(key, reply, score_modulus)
+            share = blind_for_key_holder(randomness, score_modulus)
+            view.append((forwarded - share) % score_modulus)
+            residues.append(packed % score_modulus)
+        assert view == residues
+        views[query] = tuple(view)
+    assert len(whole) >= 343
+    assert len(set(views.values())) <= score_modulus**teachers
+
+
 # -- (d) a reader of the transcript --------------------------------------------------------
 
 

@@ -17,9 +17,12 @@ from secure_fedsa.messages import RULES, Body
 from secure_fedsa.run import PartyRun
 from secure_fedsa.wire import bodies, canonical
 from secure_fedsa.wire.envelope import Header, pack, parse
+from tests.support import World
 
 Hook = Callable[[Header, str, bytes], list[bytes]]
 """Given header, recipient and bytes: what arrives there instead."""
+Change = Callable[[Any, Any], Any]
+"""Given network and body (None if it is sealed): what its sender says instead."""
 
 
 @dataclass
@@ -101,6 +104,23 @@ class _Engine(InProcessEngine):
             while not party.pending and party.take_waiting():
                 moved = True
         return moved
+
+
+def lie(
+    world: World, sender: str, kind: str, change: Change, towards: str = ""
+) -> tuple[LocalRun, Outcome, Network]:
+    """Run with one party's messages of a kind replaced, under the same number and signature."""
+    run = world.local_run()
+
+    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if (header.sender, header.kind) != (sender, kind) or towards not in ("", recipient):
+            return [data]
+        body = None if header.message_class == "sealed" else body_of(data)
+        told = change(network, body)
+        return [network.forge(sender, told, header.recipient, header.sequence)]
+
+    network = Network(run, hook)
+    return run, network.execute(), network
 
 
 def body_of(data: bytes) -> Any:

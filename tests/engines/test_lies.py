@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from secure_fedsa.encryption.keys import generate_feature_key
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.engines.in_process import Outcome
-from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.errors import RunAborted
 from secure_fedsa.messages import (
     Blind,
@@ -30,29 +27,11 @@ from secure_fedsa.messages import (
 )
 from secure_fedsa.signals import Masked, int_array
 from secure_fedsa.wire.envelope import Header
-from tests.engines.network import Network, body_of, ledger_kinds, opened_sums
-from tests.support import World, make_world
+from tests.engines.network import Network, body_of, ledger_kinds, lie, opened_sums
+from tests.support import make_world
 
 PLAIN = {"he": False, "masks": False}
 BURNED = ["reserve", "commit", "burn", "erasure"]
-Change = Callable[[Network, Any], Any]
-
-
-def lie(
-    world: World, sender: str, kind: str, change: Change, towards: str = ""
-) -> tuple[LocalRun, Outcome, Network]:
-    """Run with one party's messages of a kind replaced, under the same number and signature."""
-    run = world.local_run()
-
-    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
-        if (header.sender, header.kind) != (sender, kind) or towards not in ("", recipient):
-            return [data]
-        body = None if header.message_class == "sealed" else body_of(data)
-        told = change(network, body)
-        return [network.forge(sender, told, header.recipient, header.sequence)]
-
-    network = Network(run, hook)
-    return run, network.execute(), network
 
 
 @pytest.mark.slow
@@ -112,6 +91,67 @@ def test_two_rosters_told_to_two_teachers_are_both_dead(tmp_path: Path) -> None:
         world.released[0].members == ("teacher-2", "teacher-3", "teacher-4")
     )
     assert ledger_kinds(run, "teacher-1", outcome.run_id).count("reserve") == 1
+
+
+ROSTER_LIES: dict[str, Callable[[Roster], Roster]] = {
+    "countersigned another ledger head": lambda roster: replace(
+        roster, ledger_heads={**roster.ledger_heads, "teacher-1": "0" * 64}
+    ),
+    "ledger head it does not countersign": lambda roster: replace(
+        roster,
+        ledger_heads={n: h for n, h in roster.ledger_heads.items() if n != "teacher-1"},
+        scores={n: s for n, s in roster.scores.items() if n != "teacher-1"},
+    ),
+    "signed roster 2, not 1": lambda roster: replace(roster, number=2),
+    "over other keys or another query": lambda roster: replace(roster, keys_hash="0" * 64),
+    "unknown, repeated or unsorted": lambda roster: replace(
+        roster, members=tuple(reversed(roster.members))
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", ROSTER_LIES)
+def test_a_roster_that_does_not_hold_gets_no_upload(tmp_path: Path, reason: str) -> None:
+    """Teachers judge by verify's rules: else charges are spent on a folder that fails."""
+    world = make_world(tmp_path, protection=PLAIN)
+    change = ROSTER_LIES[reason]
+    _run, outcome, _ = lie(world, "key-holder", "roster", lambda _, body: change(body))
+    assert any(reason in text and "teacher-1 refused roster" in text for text in outcome.refused)
+    assert all(b'"kind":"upload"' not in data for data in outcome.envelopes)
+
+
+SECOND_ROSTER_LIES: dict[str, Callable[[Roster], Roster]] = {
+    "changed the scores between": lambda roster: replace(
+        roster, scores={**roster.scores, "teacher-1": 7.0}
+    ),
+    "not the one before it without some": lambda roster: replace(
+        roster, members=("teacher-1", "teacher-2", "teacher-3", "teacher-4")
+    ),
+    "signed roster 1, not 2": lambda roster: replace(roster, number=1),
+}
+
+
+@pytest.mark.parametrize("reason", SECOND_ROSTER_LIES)
+def test_a_second_roster_must_follow_from_the_first(tmp_path: Path, reason: str) -> None:
+    """After a drop-out a key holder could else choose anew, by what it has learned."""
+    world = make_world(tmp_path, protection=PLAIN)
+    run = world.local_run()
+
+    def hook(header: Header, _recipient: str, data: bytes) -> list[bytes]:
+        if (header.sender, header.kind) == ("teacher-4", "roster-signature"):
+            return []  # silent, so that a second roster is made
+        if header.kind != "roster" or body_of(data).number == 1:
+            return [data]
+        told = SECOND_ROSTER_LIES[reason](body_of(data))
+        return [network.forge("key-holder", told, "*", header.sequence)]
+
+    network = Network(run, hook)
+    outcome = network.execute()
+    for who in ("teacher-1", "aggregator", "student"):
+        assert any(reason in text and f"{who} refused roster" in text for text in outcome.refused)
+    uploaded = [data for data in outcome.envelopes if b'"kind":"upload"' in data]
+    assert all(b'"sender":"teacher-4"' in data for data in uploaded)  # it has all signatures
+    assert opened_sums(run) == []
 
 
 UPLOAD_LIES: dict[str, Callable[[Upload], Upload]] = {

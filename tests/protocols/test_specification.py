@@ -6,6 +6,7 @@ The second implementation is the real test of the text. These tests keep what it
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +20,7 @@ from secure_fedsa.audit import layout
 from secure_fedsa.encryption import keys as feature_keys
 from secure_fedsa.encryption.containers import BYTES, write_fields
 from secure_fedsa.encryption.parameters import BfvParameters, proved_noise_budget_bits
-from secure_fedsa.engines.student import STUDENT_DOMAIN
+from secure_fedsa.engines.hashes import STUDENT_DOMAIN
 from secure_fedsa.messages import EVERYONE, RULES
 from secure_fedsa.privacy.accountant import epsilon_of, rho_of
 from secure_fedsa.privacy.ledger_entries import _BODY_FIELDS
@@ -30,6 +31,7 @@ from secure_fedsa.signals import SummaryShape
 from secure_fedsa.wire import agreement_signatures, envelope
 
 FOLDER = Path(__file__).parents[2] / "protocols" / "v1"
+TABLES = json.loads((FOLDER / "tables.json").read_text("utf-8"))
 PAGES = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
 MIB = 2**20
 SIZES = {"": 65_536, "1 MiB": MIB, "64 MiB": 64 * MIB}
@@ -66,6 +68,65 @@ def test_the_table_of_kinds_is_the_codes() -> None:
         assert SIZES[limit] == rule.maximum_bytes
 
 
+def test_kinds_for_programs_are_those_of_the_text() -> None:
+    """Whoever reads tables.json and whoever reads the page would take different messages."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, message_class, senders, recipients, limit in rows(
+        "messages.md", "| kind | class | from | to | limit |"
+    ):
+        name = words(kind)[0]
+        found[name] = {
+            "class": message_class,
+            "from": {"custodian"} if senders == "custodian" else roles_of(senders),
+            "to": roles_of(recipients),
+            "limit": SIZES[limit],
+            "fields": fields_of(name),
+        }
+    assert list(found) == list(TABLES["kinds"])
+    for name, kind in TABLES["kinds"].items():
+        assert {**kind, "from": set(kind["from"]), "to": set(kind["to"])} == found[name]
+        assert list(kind["fields"]) == list(found[name]["fields"])
+
+
+def test_files_for_programs_are_those_of_the_text() -> None:
+    """A folder that is too large for one reader and not for another has two verdicts."""
+    found = {}
+    for paths, limit in rows("verification.md", "| path | limit |"):
+        for path in words(paths):
+            found[path] = limit.removesuffix(" each")
+    transcript = found.pop("transcript/NAME-SEQUENCE-KIND.json")
+    assert transcript == "floor(4/3 of the kind's limit) + 64 KiB"
+    assert TABLES["envelope_allowance"] == 64 * 1024
+    sizes = {path: int(limit.removesuffix(" MiB")) * MIB for path, limit in found.items()}
+    assert TABLES["ledger_limit"] == sizes.pop("ledger-NAME.jsonl")
+    assert TABLES["files"] == sizes
+
+
+WHEN = {"always": "always", "`publish.ciphertexts`": "ciphertexts"}
+WORD_OF = {
+    "every teacher that sent a `ledger` message": "ledger-senders",
+    "the signers": "signers",
+    "aggregator, key holder": "aggregator-and-key-holder",
+}
+
+
+def test_claims_for_programs_are_those_of_the_text() -> None:
+    """The receipt's lists are compared as lists."""
+    recomputed = [
+        (name, WHEN.get(when, "opened"))
+        for names, when in rows("derivations.md", "| `recomputed` | when |")
+        for name in words(names)
+    ]
+    assert list(TABLES["recomputed"].items()) == recomputed
+    attested = []
+    for names, by, when in rows("derivations.md", "| `attested` | by | when |"):
+        attested += [(name, WORD_OF.get(by, by)) for name in words(names)]
+        for name in words(names):
+            sometimes = TABLES["recomputed"].get(name, "never") != "never"
+            assert when == ("if not recomputed" if sometimes else "always")
+    assert list(TABLES["attested"].items()) == attested
+
+
 def roles_of(cell: str) -> set[str]:
     """Return the roles that a cell names."""
     if cell == "everyone":
@@ -88,12 +149,17 @@ TYPES = {
 }
 
 
+def fields_of(kind: str) -> dict[str, str]:
+    """Return the fields that the text gives a kind, and their types."""
+    found = re.search(rf"\*\*`{kind}`\*\*\s+`\{{([^}}]*)\}}`", PAGES["messages.md"])
+    assert found, kind
+    return dict(part.split(": ") for part in " ".join(found[1].split()).split(", "))
+
+
 @pytest.mark.parametrize("kind", RULES)
 def test_the_fields_of_a_message_are_the_codes(kind: str) -> None:
     """A field that stands only in one of the two is refused by the other."""
-    found = re.search(rf"\*\*`{kind}`\*\*\s+`\{{([^}}]*)\}}`", PAGES["messages.md"])
-    assert found, kind
-    listed = dict(part.split(": ") for part in " ".join(found[1].split()).split(", "))
+    listed = fields_of(kind)
     hints = get_type_hints(RULES[kind].body)
     assert list(listed) == list(hints)
     for name, hint in hints.items():

@@ -141,13 +141,24 @@ def _student(run: Run, origin: Run) -> None:
 def _uploads(run: Run, origin: Run) -> None:
     """Sign the uploads, whose hashes the sum names."""
     assert origin is not run
-    _sign(run, run.of("upload"))
+    _sign_named(run, run.of("upload"))
+
+
+def _opened(run: Run, origin: Run) -> None:
+    """Sign what brought the student its values, whose hash the result names."""
+    assert origin is not run
+    _sign_named(run, [*run.of("release"), *run.of("sealed-sum")])
+
+
+def _sign_named(run: Run, letters: list[Letter]) -> None:
+    """Sign messages and replace their hashes wherever they are named."""
+    _sign(run, letters)
     run.replace(
         {
             formulas.digest("envelope", letter.was["header"]): formulas.digest(
                 "envelope", letter.header
             )
-            for letter in run.of("upload")
+            for letter in letters
             if letter.was is not None
         }
     )
@@ -211,6 +222,7 @@ STEPS: dict[str, Step | None] = {
     "sum-hash": _sum_hash,
     "student": _student,
     "uploads": _uploads,
+    "opened": _opened,
     "signatures": _signatures,
     "logged": None,
     "log": _log,
