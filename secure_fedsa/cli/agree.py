@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli import agree_new
 from secure_fedsa.cli.parsing import add_parser, printable
+from secure_fedsa.cli.refusals import described, tell
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
@@ -49,6 +49,7 @@ def add(commands: Any) -> None:
     sign.add_argument(
         "--name", metavar="NAME", default="", help="the party, if it must be this one"
     )
+    sign.add_argument("--json", action="store_true", help="print who signed what as JSON")
     sign.set_defaults(action=_sign)
     check = add_parser(
         actions,
@@ -81,26 +82,32 @@ def _sign(arguments: argparse.Namespace) -> int:
     identity = existing_identity(arguments.state)
     party = _party_of(agreement, identity.public.hex(), arguments)
     states = files.signature_states(agreement)
-    others = [name for name, state in states.items() if name != party and state == "wrong"]
-    others += [name for name, state in states.items() if state == "not a party"]
-    if others:
-        raise files.SignedTextError(
-            f"signatures.{others[0]}",
-            f"does not belong to this text ({states[others[0]]}).",
-            why="The agreement was changed after it was signed, or another key signed it.",
-            do=f"Ask {others[0]}. If the change is meant, take the old signatures out: everybody "
-            "signs again.",
-        )
-    print(f"Agreement {_hash(agreement)}: {printable(agreement.title)}")
-    print("\n".join(terms(agreement, planned)))
-    if states[party] == "signed":
-        print(f"{party} has signed this already; {arguments.agreement} is as it was.")
-    else:
+    files.check_signatures(
+        {name: state for name, state in states.items() if name != party and state != "missing"}
+    )
+    already = states[party] == "signed"
+    if not arguments.json:  # before the signature: what is signed is shown
+        print(f"Agreement {_hash(agreement)}: {printable(agreement.title)}")
+        print("\n".join(terms(agreement, planned)))
+    if not already:
         signature = sign(agreement, party, identity).signatures[party]
         files.replace_file(file, files.with_signature(file, party, signature))
         states[party] = "signed"
-        print(f"Signed by {party}.")
     missing = [name for name, state in states.items() if state != "signed"]
+    if arguments.json:
+        values = {
+            "agreement": _hash(agreement),
+            "title": agreement.title,
+            "party": party,
+            "signed_before": already,
+            "to_sign": missing,
+        }
+        print(json.dumps(values, indent=2))
+        return 0
+    if already:
+        print(f"{party} has signed this already; {arguments.agreement} is as it was.")
+    else:
+        print(f"Signed by {party}.")
     print(f"Still to sign: {', '.join(missing)}." if missing else "Everybody has signed.")
     return 0
 
@@ -160,7 +167,7 @@ def _check(arguments: argparse.Namespace) -> int:
             "verdict": verdict,
             "signatures": states,
             "identities_checked": trust is not None,
-            "problems": [_listed(problem) for problem in problems],
+            "problems": [described(problem) for problem in problems],
         }
         print(json.dumps(values, indent=2))
     elif planned:
@@ -170,13 +177,8 @@ def _check(arguments: argparse.Namespace) -> int:
         whom = "not checked" if trust is None else f"checked against {arguments.trust}"
         print(f"Verdict: {verdict}, identities {whom}.")
     for problem in problems:
-        print(f"error: {printable(str(problem))}", file=sys.stderr)
+        tell(problem)
     return 1 if problems else 0
-
-
-def _listed(problem: AgreementError) -> dict[str, str]:
-    what = problem.what.removeprefix(f"{problem.clause}: ")
-    return {"clause": problem.clause, "what": what, "why": problem.why, "do": problem.do}
 
 
 def _of_signatures(states: dict[str, Any]) -> list[AgreementError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def add(actions: Any) -> None:
         help="where to write it (default: agreement.toml)",
     )
     new.add_argument("--title", metavar="TEXT", default="", help="what the agreement is about")
+    new.add_argument("--json", action="store_true", help="print what was written as JSON")
     public = new.add_mutually_exclusive_group(required=True)
     public.add_argument(
         "--probes", metavar="FILE", type=Path, help="public examples: .npy, or .npz with 'probes'"
@@ -197,6 +199,7 @@ def _new(arguments: argparse.Namespace) -> int:
     from secure_fedsa.engines.hashes import probes_hash
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.planning import plan
+    from secure_fedsa.wire.agreement_signatures import agreement_hash
 
     public = public_part(arguments.data, arguments.probes)
     parties = gather(arguments, public.classes)
@@ -218,6 +221,16 @@ def _new(arguments: argparse.Namespace) -> int:
     assert parse(text) == agreement
     _create(encoder_path, encoder.to_bytes())
     _create(out, text.encode())
+    if arguments.json:
+        values = {
+            "file": str(out),
+            "encoder": str(encoder_path),
+            "agreement": agreement_hash(agreement),
+            "title": agreement.title,
+            "to_sign": list(agreement.parties),
+        }
+        print(json.dumps(values, indent=2))
+        return 0
     print(f"Wrote {out} and {encoder_path}.")
     print("\n".join(terms(agreement, planned)))
     print(f"Every party reads {out} and signs it:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,7 +85,12 @@ def in_form(text: str) -> Agreement:
     try:
         data = read_toml(text)
     except (ValueError, RecursionError) as error:
-        raise AgreementError("", "The agreement is not valid TOML.", why=f"{error}.") from error
+        raise AgreementError(
+            "",
+            "The agreement is not valid TOML.",
+            why=f"{error}.",
+            do="Ask for the file as it was drafted or signed.",
+        ) from error
     return unchecked(data)
 
 
@@ -108,6 +114,35 @@ def signature_states(agreement: Agreement) -> dict[str, SignatureState]:
             states[name] = "wrong"
     others = set(agreement.signatures) - set(agreement.parties)
     return states | dict.fromkeys(sorted(others), "not a party")
+
+
+def check_signatures(states: Mapping[str, SignatureState]) -> None:
+    """Refuse signatures that are not as they should be, all of them at once.
+
+    Raises:
+        SignedTextError: Naming every one.
+    """
+    wrong = {name: state for name, state in states.items() if state != "signed"}
+    if not wrong:
+        return
+    by_state: dict[str, list[str]] = {}
+    for name, state in wrong.items():
+        by_state.setdefault(state, []).append(name)
+    if len(wrong) == 1:
+        ((name, state),) = wrong.items()
+        clause, what = f"signatures.{name}", f"is {state}."
+    else:
+        clause = "signatures"
+        what = "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items()) + "."
+    if set(by_state) == {"missing"}:
+        raise SignedTextError(clause, what, do=f"Have {', '.join(wrong)} sign: agree sign.")
+    raise SignedTextError(
+        clause,
+        what,
+        why="The agreement was changed after it was signed, or another key signed it.",
+        do=f"Ask {', '.join(wrong)}. If the change is meant, take the old signatures out: "
+        "everybody signs again.",
+    )
 
 
 def with_signature(file: AgreementFile, party: str, signature: str) -> bytes:

@@ -65,7 +65,7 @@ def add(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from secure_fedsa.cli.demo import Demo
+    from secure_fedsa.cli.demo import run_demo
     from secure_fedsa.cli.demo_agreement import DemoOptions
     from secure_fedsa.cli.demo_words import demo_text
     from secure_fedsa.cli.progress import Progress
@@ -79,9 +79,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         encryption=arguments.encryption == "on",
         data=str(arguments.data.resolve()) if arguments.data else "",
     )
-    result = Demo(arguments.out, options, Progress()).run()
-    if arguments.json:
-        print(json.dumps(result.summary, indent=2))
-    else:
-        print(demo_text(result))
+    result = run_demo(arguments.out, options, Progress())
+    summary = result.finished.summary
+    print(json.dumps(summary, indent=2) if arguments.json else demo_text(result))
     return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +34,3 @@ def write_simulation(path: Path, values: dict[str, Any]) -> Path:
         path.with_name(f"simulation.{mark}.json").write_bytes(earlier)
     path.write_bytes(canonical.encode(values))
     return path
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a reader needs to repeat a run."""
-    packages = (
-        "secure-fedsa",
-        "torch",
-        "opendp",
-        "tenseal",
-        "cryptography",
-        "phe",
-        "numpy",
-        "dp-accounting",
-        "securesystemslib",
-        "in-toto-attestation",
-    )
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

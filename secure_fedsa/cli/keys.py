@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def add(commands: Any) -> None:
         actions,
         "new",
         help="make a key in a state folder; an existing one is never replaced",
+        description="Makes an identity key and prints its public part.",
         epilog=EXAMPLE,
     )
     new.add_argument(
@@ -45,6 +47,7 @@ def add(commands: Any) -> None:
         type=Path,
         help="the party's state folder; made if it is not there",
     )
+    new.add_argument("--json", action="store_true", help="print the public key as JSON")
     new.set_defaults(action=_new)
     show = add_parser(
         actions,
@@ -57,6 +60,7 @@ def add(commands: Any) -> None:
     show.add_argument(
         "--name", metavar="NAME", default="", help="the party's name (default: the folder's)"
     )
+    show.add_argument("--json", action="store_true", help="print name and public key as JSON")
     show.set_defaults(action=_show)
 
 
@@ -86,11 +90,13 @@ def _new(arguments: argparse.Namespace) -> int:
             why="Whoever knows the old key would not know the party under a new one.",
             do=f"Use it (secure-fedsa keys show {arguments.state}), or name another folder.",
         )
-    print(load_identity(arguments.state).public.hex())
+    key = load_identity(arguments.state).public.hex()
+    print(json.dumps({"state": str(arguments.state), "key": key}) if arguments.json else key)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     name = check_party_name(arguments.name or arguments.state.resolve().name)
-    print(f'{name} = "{existing_identity(arguments.state).public.hex()}"')
+    key = existing_identity(arguments.state).public.hex()
+    print(json.dumps({"name": name, "key": key}) if arguments.json else f'{name} = "{key}"')
     return 0

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from secure_fedsa.cli import agree, demo_command, keys, plan, report, run_command, verify
-from secure_fedsa.cli.parsing import printable
-from secure_fedsa.errors import SecureFedsaError, UsageError
+from secure_fedsa.cli.refusals import refuse
+from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 
 COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report)
 
@@ -44,27 +44,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         parsed = build_parser().parse_args(arguments)
+        as_json = getattr(parsed, "json", False)
         code: int = parsed.action(parsed)
     except SecureFedsaError as error:
-        print(f"error: {printable(error.what)}", file=sys.stderr)
-        for part in (error.why, error.do):
-            if part:
-                print(f"  {printable(part)}", file=sys.stderr)
+        refuse(error, as_json=as_json)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output has enough; the interpreter must not complain when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"error: The operating system refused: {error}.", file=sys.stderr)
-        print(
-            "  Mend that and run the same command again: a run that was cut off is taken up, "
-            "and nothing is charged twice.",
-            file=sys.stderr,
-        )
-        return 2
+        refusal = StorageError(f"The operating system refused: {error}.")
+        refuse(refusal, as_json=as_json)
+        return refusal.exit_code
     except KeyboardInterrupt as error:
         print(f"interrupted. {error}".rstrip(), file=sys.stderr)
         return 130

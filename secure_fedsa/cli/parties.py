@@ -16,6 +16,7 @@ from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER, Role
 from secure_fedsa.toml_text import read_toml
 
+_FORM = "`secure-fedsa agree new --help` shows such a table."
 _SINGLE: tuple[Role, ...] = (AGGREGATOR, KEY_HOLDER, STUDENT)
 
 
@@ -70,9 +71,14 @@ def _add(found: dict[str, _Draft], name: str, new: _Draft) -> None:
     check_party_name(name)
     old = found.setdefault(name, _Draft(new.role))
     if old.role != new.role:
-        raise UsageError(f"{name} is named as {old.role} and as {new.role}.")
+        raise UsageError(
+            f"{name} is named as {old.role} and as {new.role}.",
+            do="Give each party one role, and each role its own name.",
+        )
     if old.key and new.key and old.key != new.key:
-        raise UsageError(f"Two keys were given for {name}.")
+        raise UsageError(
+            f"Two keys were given for {name}.", do=f"Ask {name} which is its own; give that one."
+        )
     if old.classes and new.classes and old.classes != new.classes:
         raise UsageError(
             f"Two lists of classes were given for {name}.",
@@ -91,7 +97,10 @@ def _teacher(text: str) -> tuple[str, _Draft]:
         )
     classes = tuple(item.strip() for item in listed.split(",")) if listed else ()
     if "" in classes:
-        raise UsageError(f"--teacher {name}: a class has no name.")
+        raise UsageError(
+            f"--teacher {name}: a class has no name.",
+            do="Name each class between its commas: NAME=KEY:CLASS,CLASS.",
+        )
     return name, _Draft(TEACHER, _key(key, f"--teacher {name}"), classes)
 
 
@@ -109,22 +118,22 @@ def _file(path: Path) -> dict[str, _Draft]:
     try:
         tables = read_toml(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML.", why=f"{error}.") from error
+        raise UsageError(f"{path} is not valid TOML.", why=f"{error}.", do=_FORM) from error
     parties = tables.get("parties")
     if set(tables) != {"parties"} or not isinstance(parties, dict):
-        raise UsageError(f"{path} must hold tables [parties.NAME] and nothing else.")
+        raise UsageError(f"{path} must hold tables [parties.NAME] and nothing else.", do=_FORM)
     return {name: _entry(value, f"{path}: parties.{name}") for name, value in parties.items()}
 
 
 def _entry(value: Any, where: str) -> _Draft:
     known = {"role", "key", "classes"}
     if not isinstance(value, dict) or not set(value) <= known or "role" not in value:
-        raise UsageError(f"{where} must have a role, a key and, of a teacher, classes.")
+        raise UsageError(f"{where} must have a role, a key and, of a teacher, classes.", do=_FORM)
     if value["role"] not in get_args(Role):
-        raise UsageError(f"{where}.role is not one of {', '.join(get_args(Role))}.")
+        raise UsageError(f"{where}.role is not one of {', '.join(get_args(Role))}.", do=_FORM)
     classes = value.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(item, str) for item in classes):
-        raise UsageError(f"{where}.classes must be a list of names.")
+        raise UsageError(f"{where}.classes must be a list of names.", do=_FORM)
     key = _key(str(value["key"]), f"{where}.key") if "key" in value else ""
     return _Draft(value["role"], key, tuple(classes))
 

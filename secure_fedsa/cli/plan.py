@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser, printable, whole
+from secure_fedsa.cli.refusals import tell
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
@@ -83,14 +83,12 @@ def _plan(arguments: argparse.Namespace) -> int:
             print(_about_seconds(records if encoder else None))
         unsigned = [name for name in agreement.parties if states.get(name) != "signed"]
         print(f"Not signed by: {', '.join(unsigned)}" if unsigned else "Signed by everybody")
-    wrong = [name for name, state in states.items() if state in {"wrong", "not a party"}]
-    for name in wrong:
-        print(
-            f"error: signatures.{printable(name)}: does not verify. The text was changed after it "
-            "was signed, or another key signed it.",
-            file=sys.stderr,
-        )
-    return 1 if wrong else 0
+    try:
+        files.check_signatures({n: state for n, state in states.items() if state != "missing"})
+    except files.SignedTextError as error:
+        tell(error)
+        return error.exit_code
+    return 0
 
 
 def _proofs(agreement: Agreement, found: Plan) -> list[str]:

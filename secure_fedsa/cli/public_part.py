@@ -70,7 +70,12 @@ def _read_probes(path: Path) -> npt.NDArray[Any]:
             f"{path} is not a usable .npy file.", why=f"{error}.", do="Write it with numpy.save."
         ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
-        raise DataError(f"{path} does not hold one array of numbers.")
+        raise DataError(
+            f"{path} does not hold one array of numbers.", do="Write it with numpy.save."
+        )
     if array.nbytes > LIMIT_BYTES:
-        raise DataError(f"{path} takes {array.nbytes} bytes; at most {LIMIT_BYTES} are read.")
+        raise DataError(
+            f"{path} takes {array.nbytes} bytes; at most {LIMIT_BYTES} are read.",
+            do="Use fewer probes.",
+        )
     return np.array(array)

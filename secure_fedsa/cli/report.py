@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser, printable
-from secure_fedsa.errors import StorageError, UsageError
+from secure_fedsa.cli.verify import tell_failed
+from secure_fedsa.errors import StorageError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from secure_fedsa.audit.evidence import Evidence
@@ -18,6 +20,7 @@ EXAMPLE = """\
 examples:
   secure-fedsa report demo-run
   secure-fedsa report demo-run --trust keys.toml --out audited.html
+  secure-fedsa report demo-run --json
 
 The report inside a run folder was written by whoever made the folder. This one is drawn here,
 from the files that were checked.
@@ -50,6 +53,7 @@ def add(commands: Any) -> None:
         type=Path,
         help="where to write the page (default: beside the folder, DIR-report.html)",
     )
+    report.add_argument("--json", action="store_true", help="print verdict and page's path as JSON")
     report.set_defaults(action=_report)
 
 
@@ -58,10 +62,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
     trust = None if arguments.trust is None else read_trust(arguments.trust)
     out = _out(arguments.folder, arguments.out)
-    page, verdict = _draw(arguments.folder, trust, str(arguments.trust or ""))
+    try:
+        page, verdict = _draw(arguments.folder, trust, str(arguments.trust or ""))
+    except VerificationError as error:
+        return tell_failed(error, as_json=arguments.json)
     _write(out, page)
-    print(f"Verdict: {printable(verdict)}")
-    print(f"Report: {out}")
+    if arguments.json:
+        print(json.dumps({"verdict": verdict, "report": str(out)}, indent=2))
+    else:
+        print(f"Verdict: {printable(verdict)}")
+        print(f"Report: {out}")
     return 0
 
 

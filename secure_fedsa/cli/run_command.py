@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
         commands,
         "run",
         help="run under a signed agreement, with all parties on this machine",
-        description="Asks first whether the data are those of the agreement, names the clause if\n"
-        "not, and charges nothing before. Then runs as the demo does, and writes a run folder.",
+        description="Asks first whether keys, data and encoder are those of the agreement, names\n"
+        "the clause if not, and charges nothing before. Then runs, and writes a run folder.",
         epilog=EXAMPLE,
     )
     run.add_argument("agreement", metavar="FILE", type=Path, help="signed by every party")
@@ -53,20 +53,19 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli.agree_new import ENCODER_FILE
-    from secure_fedsa.cli.agreed_run import AgreedRun
+    from secure_fedsa.cli.agreed_run import run_agreed
     from secure_fedsa.cli.agreement_file import read_agreement
-    from secure_fedsa.cli.demo_words import demo_text
+    from secure_fedsa.cli.closing_words import agreed_text
     from secure_fedsa.cli.progress import Progress
 
-    run = AgreedRun(
+    finished = run_agreed(
         arguments.out,
-        read_agreement(arguments.agreement).agreement,
+        read_agreement(arguments.agreement),
         data=arguments.data.resolve(),
         states=arguments.states,
         encoder=arguments.encoder or arguments.agreement.with_name(ENCODER_FILE),
         seed=arguments.seed,
         progress=Progress(),
     )
-    result = run.run()
-    print(json.dumps(result.summary, indent=2) if arguments.json else demo_text(result))
+    print(json.dumps(finished.summary, indent=2) if arguments.json else agreed_text(finished))
     return 0

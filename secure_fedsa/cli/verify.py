@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser
+from secure_fedsa.cli.refusals import NOT_THE_RESULT, tell
 from secure_fedsa.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -59,9 +60,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     try:
         verdict = verify_folder(arguments.folder, trust)
     except VerificationError as error:
-        if arguments.json:
-            print(json.dumps(_failed(error), indent=2))
-        raise
+        return tell_failed(error, as_json=arguments.json)
     trusted = "" if arguments.trust is None else str(arguments.trust)
     if arguments.json:
         print(json.dumps(_passed(verdict, trusted), indent=2))
@@ -69,6 +68,17 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(_text(verdict, trusted))
     sys.stdout.flush()
     return 0
+
+
+def tell_failed(error: VerificationError, *, as_json: bool) -> int:
+    """Print that a run folder does not verify, and return the exit code.
+
+    Whatever could be mended in the folder is for those who made it, not for its reader.
+    """
+    if as_json:
+        print(json.dumps(_failed(error), indent=2))
+    tell(error, do=NOT_THE_RESULT)
+    return error.exit_code
 
 
 def _failed(error: VerificationError) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
 
 def _score(score: float | None, rank: float | None, *, ranked: bool) -> str:
     if score is not None:
-        return f"{score:.3f}"
+        return f"{score:z.3f}"
     return f"rank {rank:g}" if ranked and rank is not None else "not published"
 
 

@@ -36,7 +36,7 @@ class RunFacts:
         engine: Which engine moved the messages.
         payload_bytes: Bytes of all messages, each counted once.
         bytes_by_kind: The same by message kind.
-        total_seconds: Wall seconds of everything.
+        total_seconds: Wall seconds until the summary: signing comes after, and covers it.
     """
 
     agreement: Agreement

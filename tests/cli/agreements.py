@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from secure_fedsa.cli.main import main
 from tests.support import CLASSES, table
@@ -88,3 +89,14 @@ def set_entry(folder: Path, clause: str, value: str) -> None:
     at = next(n for n in range(start, len(lines)) if lines[n].startswith(f"{name} = "))
     lines[at] = f"{name} = {value}"
     path.write_text("\n".join(lines) + "\n")
+
+
+def write_trust(folder: Path, capsys: pytest.CaptureFixture[str], *, without: str = "") -> Path:
+    """Write keys.toml of what ``keys show`` prints."""
+    capsys.readouterr()
+    for name in PARTIES:
+        if name != without:
+            assert main(["keys", "show", str(folder / "states" / name)]) == 0
+    path = folder / "keys.toml"
+    path.write_text("[keys]\n" + capsys.readouterr().out)
+    return path

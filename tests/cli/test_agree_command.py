@@ -14,7 +14,7 @@ import pytest
 from secure_fedsa.agreement import parse
 from secure_fedsa.cli.main import main
 from secure_fedsa.wire.agreement_signatures import agreement_hash, verify_signatures
-from tests.cli.agreements import PARTIES, check, edit, new, set_entry, sign
+from tests.cli.agreements import PARTIES, check, edit, new, set_entry, sign, write_trust
 
 Capture = pytest.CaptureFixture[str]
 
@@ -25,17 +25,6 @@ def findings(folder: Path, capsys: Capture, *more: str) -> tuple[int, dict[str, 
     code = check(folder, "--json", *more)
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return code, found
-
-
-def write_trust(folder: Path, capsys: Capture, *, without: str = "") -> Path:
-    """Write keys.toml of what ``keys show`` prints."""
-    capsys.readouterr()
-    for name in PARTIES:
-        if name != without:
-            assert main(["keys", "show", str(folder / "states" / name)]) == 0
-    path = folder / "keys.toml"
-    path.write_text("[keys]\n" + capsys.readouterr().out)
-    return path
 
 
 @pytest.mark.parametrize("custody", ["key-holder", "aggregator"])
@@ -140,7 +129,7 @@ def test_nobody_signs_over_another_text_than_others_did(signed: Path, capsys: Ca
     capsys.readouterr()
     assert sign(signed, "student") == 1
     words = capsys.readouterr().err
-    assert words.startswith("error: signatures.teacher-site-0:")
+    assert words.startswith(f"error: signatures: wrong: {', '.join(PARTIES[:-1])}.")
     assert "changed after it was signed" in words
     assert (signed / "agreement.toml").read_bytes() == before
     code, found = findings(signed, capsys)

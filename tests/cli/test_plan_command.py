@@ -51,7 +51,8 @@ def test_a_text_that_was_changed_after_it_was_signed_is_no_ones_plan(
     assert set(found["signatures"].values()) == {"wrong"}
     assert main(["plan", str(signed / "agreement.toml"), "--no-time"]) == 1
     said = capsys.readouterr()
-    assert "error: signatures.student: does not verify" in said.err
+    assert f"error: signatures: wrong: {', '.join(PARTIES)}." in said.err
+    assert "Ask teacher-site-0" in said.err
     assert "everybody" not in said.out
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from secure_fedsa.cli import report
 from secure_fedsa.cli.demo_files import trust_file
 from secure_fedsa.cli.main import main
 from secure_fedsa.errors import VerificationError
@@ -119,7 +117,7 @@ def test_never_writes_into_the_run_folder(
 
 @pytest.mark.slow
 def test_a_file_swapped_after_the_check_is_not_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The verdict would stand above numbers that nobody checked."""
     from secure_fedsa.audit import verify
@@ -134,8 +132,8 @@ def test_a_file_swapped_after_the_check_is_not_drawn(
         return verdict
 
     monkeypatch.setattr(verify, "verify_evidence", check_then_swap)
-    with pytest.raises(VerificationError, match=r"summary.json: changed while it was read"):
-        report._report(argparse.Namespace(folder=folder, trust=None, out=None))
+    assert command(str(folder)) == 1
+    assert "error: summary.json: changed while it was read" in capsys.readouterr().err
     assert not (tmp_path / "run-report.html").exists()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from secure_fedsa.cli.main import main
+from secure_fedsa.engines.site import load_identity
 from secure_fedsa.privacy.ledger import Ledger
-from tests.cli.agreements import PARTIES, TEACHERS, new, set_entry, sign
+from tests.cli.agreements import PARTIES, TEACHERS, new, set_entry, sign, write_trust
 from tests.support import CLASSES, table
 
 Capture = pytest.CaptureFixture[str]
@@ -46,17 +48,58 @@ def test_a_signed_agreement_runs_and_verifies(custody: str, drafted: Path, capsy
     assert new(drafted, *flags) == 0
     for party in PARTIES:
         assert sign(drafted, party) == 0
-    capsys.readouterr()
+    trust = write_trust(drafted, capsys)
+    file = drafted / "agreement.toml"
+    file.write_bytes(b"# Read by our board.\r\n" + file.read_bytes())
     assert run(drafted, "--json") == 0
+    assert (drafted / "out" / "agreement.toml").read_bytes() == file.read_bytes()
     summary = json.loads(capsys.readouterr().out)
     assert summary["custody"] == custody
     assert summary["protection"] == {"dp": True, "he": True, "masks": True}
     assert charges(drafted) == len(TEACHERS)
-    trust = drafted / "states" / "keys.toml"
     assert main(["verify", str(drafted / "out"), "--trust", str(trust)]) == 0
     if custody == "key-holder":  # a second run composes under the same agreement
         assert run(drafted) == 0
         assert charges(drafted) == 2 * len(TEACHERS)
+
+
+@pytest.mark.slow
+def test_institutions_are_not_shown_as_made_up_ones(drafted: Path, capsys: Capture) -> None:
+    """Institutions would publish what their data file says a teacher is for, as if it were known.
+
+    And keys that a command took out of its own agreement would be used to check identities.
+    """
+    states = drafted / "states"
+    (states / "student").rename(states / "ward-7")
+    for name in TEACHERS:
+        file = drafted / "data" / f"{name}.npz"
+        np.savez(file, **dict(np.load(file)), kind=np.array("other-domain"))
+    for name in ("agreement.toml", "encoder.safetensors"):
+        (drafted / name).unlink()
+    key = load_identity(states / "ward-7").public.hex()
+    flags = ("--student", f"ward-7={key}", "--threshold", "-100", "--publish-scores", "values")
+    assert new(drafted, *flags) == 0
+    parties = (*PARTIES[:-1], "ward-7")
+    for party in parties:
+        assert sign(drafted, party) == 0
+    capsys.readouterr()
+    assert run(drafted) == 0
+    said = capsys.readouterr()
+    assert "demo" not in said.out + said.err
+    assert said.out.splitlines()[1].split() == ["selected", "teacher", "score"]
+    assert "with keys that you know from elsewhere" in said.out
+    summary = json.loads((drafted / "out" / "summary.json").read_text())
+    assert [teacher["kind"] for teacher in summary["teachers"]] == [None] * len(TEACHERS)
+    for page in ("report.html", "student/model-card.md"):
+        assert not re.search("demo|other-domain", (drafted / "out" / page).read_text())
+    folders = {path.name for path in states.iterdir() if path.is_dir()}
+    assert folders == set(parties)  # the student's files are in its own
+    assert (states / "ward-7" / "built" / "network.safetensors").exists()
+    assert {path.name for path in states.iterdir() if path.is_file()} == {
+        "agreement.toml",
+        "options.json",
+    }
+    assert main(["verify", str(drafted / "out")]) == 0
 
 
 def refused(folder: Path, capsys: Capture, clause: str, code: int = 2) -> None:
@@ -75,7 +118,7 @@ def test_what_not_everybody_signed_does_not_run(drafted: Path, capsys: Capture) 
     refused(drafted, capsys, "signatures.student: is missing", 1)
     assert sign(drafted, "student") == 0
     set_entry(drafted, "limits.max_burned", "3")
-    refused(drafted, capsys, "signatures.teacher-site-0: is wrong", 1)
+    refused(drafted, capsys, f"signatures: wrong: {', '.join(PARTIES)}.", 1)
 
 
 def test_a_simulation_does_not_run(drafted: Path, capsys: Capture) -> None:

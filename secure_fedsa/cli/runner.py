@@ -1,0 +1,281 @@
+"""A whole run of all parties on this machine, from a signed agreement to its run folder.
+
+``demo`` and ``run`` differ in where agreement, data and encoder come from, in what they may
+show, and in their words. What lies between is here.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit.closing import endorse, final_roster, payload_for, proposal
+from secure_fedsa.cli.baselines import Baselines, Exam, compare
+from secure_fedsa.cli.progress import Progress
+from secure_fedsa.cli.splits import DemoData
+from secure_fedsa.cli.state_folders import StateFolders
+from secure_fedsa.engines import run_folder
+from secure_fedsa.engines.in_process import Outcome
+from secure_fedsa.engines.local import LocalRun
+from secure_fedsa.engines.site import PrivateData
+from secure_fedsa.engines.student import (
+    ARCHITECTURE_FILE,
+    ENCODER_FILE,
+    HEAD_FILE,
+    NETWORK_FILE,
+    StudentTask,
+    StudentWorkshop,
+)
+from secure_fedsa.messages import KEY_HOLDER, STUDENT
+from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.report import claims, receipt
+from secure_fedsa.report.summary import RunFacts
+from secure_fedsa.roles.noisy_release import saliency_scale
+
+_PACKAGES = (
+    "secure-fedsa",
+    "torch",
+    "opendp",
+    "tenseal",
+    "cryptography",
+    "phe",
+    "numpy",
+    "dp-accounting",
+    "securesystemslib",
+    "in-toto-attestation",
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Job:
+    """What is to be run.
+
+    Attributes:
+        agreement: Signed by every party.
+        agreement_file: The bytes of its file.
+        data: The student's and the teachers' records.
+        encoder: The public encoder.
+        seed: Public seed of model training.
+        demo: Whether it may be shown what each teacher was made for.
+    """
+
+    agreement: Agreement
+    agreement_file: bytes
+    data: DemoData
+    encoder: PublicEncoder
+    seed: int
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Finished:
+    """A run whose folder is written.
+
+    Attributes:
+        out: The run folder.
+        summary: What summary.json says.
+        members: The teachers whose sum was opened.
+        workshop: The student's.
+        exam: The test records.
+        signing_seconds: Wall seconds of checking, signing and writing the run folder, which
+            come after its summary.
+    """
+
+    out: Path
+    summary: dict[str, Any]
+    members: tuple[str, ...]
+    workshop: StudentWorkshop
+    exam: Exam
+    signing_seconds: float
+
+
+class Runner:
+    """Runs all parties in one place on disk; its clock starts when it is made.
+
+    Args:
+        out: The run folder.
+        states: The parties' state folders.
+        progress: Where progress goes.
+
+    Raises:
+        StorageError: If no run folder can be written there.
+        UsageError: If ``out`` is a file, or the states hold ledgers of other data.
+    """
+
+    def __init__(self, out: Path, states: StateFolders, progress: Progress) -> None:
+        self._began = time.monotonic()
+        torch.set_num_threads(1)  # two are slower: docs/decisions/0007
+        run_folder.check_out(out)
+        states.check_data()
+        self.out = out
+        self.states = states
+        self.progress = progress
+
+    def run(self, job: Job, *, after: Callable[[Finished], None] | None = None) -> Finished:
+        """Run to the end, or take up the run that was cut off, and write the run folder.
+
+        Args:
+            job: What is to be run.
+            after: Called when the folder is written, before the journals go: until it has
+                returned, the same command ends this run instead of charging for another.
+
+        Raises:
+            KeyboardInterrupt: With what was spent until then.
+            RunAborted: If the run ended without a release.
+        """
+        agreement = job.agreement
+        workshop = self._workshop(job)
+        self.states.remember_data()
+        self.states.take_agreement(agreement, job.agreement_file)
+        run = LocalRun(
+            agreement,
+            states={name: self.states.of(name) for name in agreement.parties},
+            teachers={t.id: PrivateData(t.images, t.labels) for t in job.data.teachers},
+            encoder=job.encoder,
+            probes=job.data.probes,
+            query=workshop.query(saliency_scale(agreement)),
+            build=lambda released: workshop.build(released, agreement),
+        )
+        prepared = self._seconds()
+        resumed = run.unfinished
+        self._announce(run)
+        # One thread an operation, for torch and numpy: the second core trains baselines.
+        with threadpool_limits(1):
+            baselines = Baselines(job.data, workshop)
+            try:
+                outcome = run.execute(observe=self.progress.effect)
+                self.progress.say("Tests, and baselines without teachers")
+                facts, exam = self._facts(
+                    job, run, outcome, workshop, baselines, prepared=prepared, resumed=resumed
+                )
+                files, summary = self._proposed(job, run, outcome, facts, workshop)
+                self._sign_and_write(run, facts, files)
+                signing = self._seconds() - facts.total_seconds
+                finished = Finished(
+                    self.out, summary, facts.roster.members, workshop, exam, signing
+                )
+                if after is not None:
+                    after(finished)
+            except KeyboardInterrupt as error:
+                spent = run.spent_text(run.open_run_id())
+                raise KeyboardInterrupt(
+                    f"{spent} The same command again takes this run up, without a new charge."
+                ) from error
+        run.discard()
+        return finished
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    # --- before ------------------------------------------------------------------
+
+    def _workshop(self, job: Job) -> StudentWorkshop:
+        data = job.data
+        return StudentWorkshop(
+            StudentTask(data.class_names, data.images, data.labels, data.probes),
+            job.encoder,
+            self.states.of(job.agreement.only(STUDENT)) / "built",
+            seed=job.seed,
+        )
+
+    def _announce(self, run: LocalRun) -> None:
+        accounting = run.plan.accounting
+        self.progress.say(
+            f"Agreement {run.hash[:12]} signed by {len(run.agreement.parties)} parties; a run "
+            f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+        )
+        if not run.agreement.protection.he:
+            self.progress.say("WARNING: encryption and masks are OFF: single signals are open")
+        if run.unfinished:
+            run_id = run.open_run_id()
+            self.progress.say(
+                f"Taking up run {run_id[:12] or '(no id yet)'}, which was cut off. "
+                f"{run.spent_text(run_id)} Nothing is charged twice."
+            )
+        else:
+            self._announce_earlier(run)
+
+    def _announce_earlier(self, run: LocalRun) -> None:
+        first = run.agreement.teachers[0]
+        ledger = run.sites[first].ledger
+        assert ledger is not None
+        spent = ledger.spent()
+        if spent.rho > 0:
+            left = ledger.left(run.agreement.privacy.data_set_budget)
+            self.progress.say(
+                f"Earlier runs spent epsilon {spent.epsilon:.4g} of these data sets; this run "
+                f"adds to it. Left before it: epsilon {left.epsilon:.4g}"
+            )
+
+    # --- after -------------------------------------------------------------------
+
+    def _facts(
+        self,
+        job: Job,
+        run: LocalRun,
+        outcome: Outcome,
+        workshop: StudentWorkshop,
+        baselines: Baselines,
+        *,
+        prepared: float,
+        resumed: bool,
+    ) -> tuple[RunFacts, Exam]:
+        started = time.monotonic()
+        exam = Exam(job.data, workshop.encoder)
+        accuracies = compare(workshop, exam, baselines)
+        compared = time.monotonic() - started
+        facts = RunFacts(
+            agreement=run.agreement,
+            plan=run.plan,
+            run_id=outcome.run_id,
+            seed=job.seed,
+            simulated_noise=run.simulated_noise,
+            demo=job.demo,
+            roster=final_roster(outcome.envelopes),
+            kinds={teacher.id: teacher.kind for teacher in job.data.teachers} if job.demo else {},
+            accuracy=dict(accuracies),
+            seconds={"preparation": prepared, **run.clock.seconds, "baselines": compared},
+            versions={"python": platform.python_version()}
+            | {name: version(name) for name in _PACKAGES},
+            class_names=job.data.class_names,
+            resumed=resumed,
+            total_seconds=self._seconds(),
+        )
+        return facts, exam
+
+    @staticmethod
+    def _proposed(
+        job: Job, run: LocalRun, outcome: Outcome, facts: RunFacts, workshop: StudentWorkshop
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Return every file but the receipt, and the summary.
+
+        The agreement is the file that was signed, with the comments that its signers read.
+        """
+        log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
+        assert log is not None
+        released = [entry for entry in log.entries() if entry["body"]["run_id"] == outcome.run_id]
+        names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)
+        student = {name: (workshop.folder / name).read_bytes() for name in names}
+        files, summary = proposal(outcome.envelopes, released, facts, student)
+        return {**files, run_folder.AGREEMENT_FILE: job.agreement_file}, summary
+
+    def _sign_and_write(self, run: LocalRun, facts: RunFacts, files: dict[str, bytes]) -> None:
+        """Have every signer check the files against its own records, then write them."""
+        signers = claims.signers(run.agreement, facts.roster.members)
+        self.progress.say(
+            f"{len(signers)} parties check the run against their own records and sign its receipt"
+        )
+        endorsements = [endorse(files, run.own_record(name)) for name in signers]
+        signed = receipt.assemble(payload_for(files), endorsements)
+        kept = run_folder.write(self.out, {**files, receipt.FILE_NAME: signed})
+        if kept is not None:
+            self.progress.say(f"The earlier run folder is now {kept}")
