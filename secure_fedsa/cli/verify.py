@@ -94,6 +94,7 @@ def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
 
 def _text(verdict: Verdict, trusted: str) -> str:
     from secure_fedsa.report.claims import WORDS
+    from secure_fedsa.report.wording import limits
 
     lines = [
         f"Run {verdict.facts.run_id}",
@@ -110,27 +111,5 @@ def _text(verdict: Verdict, trusted: str) -> str:
         names = ", ".join(entry["by"])
         lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}", f"    attested by {names}"]
     lines += ["", "What this does not mean:"]
-    lines += [f"  - {text}" for text in _limits(verdict)]
+    lines += [f"  - {text}" for text in limits(verdict.identities_checked)]
     return "\n".join(lines)
-
-
-def _limits(verdict: Verdict) -> list[str]:
-    """Return what a reader might take the verdict for, and must not."""
-    if verdict.identities_checked:
-        who = (
-            "Names stand for the keys in your trust file. Whoever held those keys could sign "
-            "anything together."
-        )
-    else:
-        who = (
-            "No identity was checked: anybody can make up all keys and all data and sign such a "
-            "folder. Use --trust with keys that you know from elsewhere."
-        )
-    return [
-        who,
-        "That a claim is attested says who is answerable for it, not that it is true.",
-        (
-            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
-            "records, and spends of other runs add to it."
-        ),
-    ]

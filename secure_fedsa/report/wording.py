@@ -220,6 +220,28 @@ def withheld(agreement: Agreement) -> list[str]:
     return found
 
 
+def limits(identities_checked: bool) -> list[str]:  # noqa: FBT001 - a verdict's own field
+    """Return what a reader might take the verdict of a check for, and must not."""
+    if identities_checked:
+        who = (
+            "Names stand for the keys in your trust file. Whoever held those keys could sign "
+            "anything together."
+        )
+    else:
+        who = (
+            "No identity was checked: anybody can make up all keys and all data and sign such a "
+            "folder. Use --trust with keys that you know from elsewhere."
+        )
+    return [
+        who,
+        "That a claim is attested says who is answerable for it, not that it is true.",
+        (
+            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
+            "records, and spends of other runs add to it."
+        ),
+    ]
+
+
 def recomputed(facts: RunFacts) -> list[str]:
     """Return what anybody can work out again from the run folder."""
     return [claims.WORDS[claim] for claim in claims.recomputed(facts.agreement)]
