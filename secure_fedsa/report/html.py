@@ -142,7 +142,7 @@ def _verdict(verdict: str, *, identities_checked: bool) -> Markup:
             "drawn. What is attested is the word of those who are named with it. What the verdict "
             "does not mean:",
         ),
-        bullets(wording.limits(identities_checked)),
+        bullets(wording.limits(identities_checked=identities_checked)),
         class_="banner plain",
     )
 
