@@ -48,9 +48,8 @@ def lie(
     run = world.local_run()
 
     def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
-        if (header.sender, header.kind) != (sender, kind) or recipient not in (
-            towards or recipient
-        ):
+        meant = not towards or recipient in towards
+        if (header.sender, header.kind) != (sender, kind) or not meant:
             return [data]
         body = None if header.message_class == "sealed" else body_of(data)
         told = change(network, body)
