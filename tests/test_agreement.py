@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,13 @@ import tomli_w
 from secure_fedsa import agreement as ag
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.errors import AgreementError
-from secure_fedsa.wire.agreement_signatures import agreement_hash, sign, verify_signatures
+from secure_fedsa.wire import canonical
+from secure_fedsa.wire.agreement_signatures import (
+    DOMAIN,
+    agreement_hash,
+    sign,
+    verify_signatures,
+)
 from secure_fedsa.wire.keys import IdentityKey
 from tests.support import encoder, make_world, probes, query, toy_agreement
 
@@ -231,29 +241,134 @@ def test_wrong_signatures_are_refused(value: str) -> None:
         verify_signatures(ag.from_dict(swapped))
 
 
+OTHER_CHOICES = {
+    "route": "other",
+    "custody": "aggregator",
+    "scheme": "ckks",
+    "unit": "person",
+    "neighbours": "replace-one",
+    "scores": "none",
+    "role": "observer",
+    "key": IdentityKey.from_bytes(bytes([99]) * 32).public.hex(),
+}
+
+
+def other(value: Any, clause: str) -> Any:
+    """Return another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return OTHER_CHOICES.get(clause.rpartition(".")[2], f"{value}0")
+
+
+def variations(value: Any, clause: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every way to change, add or remove one leaf below a value, with its clause.
+
+    It walks the dataclasses, not :meth:`Agreement.content`, which could leave something out.
+    """
+    if is_dataclass(value):
+        for entry in fields(value):
+            inner = f"{clause}.{entry.name}".lstrip(".")
+            if inner != "signatures":
+                for at, changed_entry in variations(getattr(value, entry.name), inner):
+                    yield at, replace(value, **{entry.name: changed_entry})  # type: ignore[type-var]
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield f"{clause}.{name}-", {key: value[key] for key in value if key != name}
+            yield f"{clause}.{name}+", {**value, f"{name}-again": item}
+            yield (
+                f"{clause}.{name}/",
+                {(name if key != name else f"{name}-again"): value[key] for key in value},
+            )
+            for at, changed_item in variations(item, f"{clause}.{name}"):
+                yield at, {**value, name: changed_item}
+    elif isinstance(value, tuple):
+        yield f"{clause}+", (*value, value[0] if value else "x")
+        for place, item in enumerate(value):
+            yield f"{clause}[{place}]-", value[:place] + value[place + 1 :]
+            yield f"{clause}[{place}]", (*value[:place], other(item, clause), *value[place + 1 :])
+        if len(set(value)) > 1:
+            yield f"{clause}~", value[::-1]
+    else:
+        yield clause, other(value, clause)
+
+
+def leaves(tables: Any, clause: str = "") -> set[str]:
+    """Return the clause of every leaf of TOML tables."""
+    if isinstance(tables, dict):
+        return {
+            leaf
+            for name, item in tables.items()
+            for leaf in leaves(item, f"{clause}.{name}".lstrip("."))
+        }
+    return {clause}
+
+
+SIGNED = signed()
+VARIATIONS = dict(variations(SIGNED))
+
+
+def test_the_walk_over_the_agreement_meets_every_leaf() -> None:
+    """The tests below mean nothing of a clause that the walk leaves out."""
+    written = tomllib.loads(tomli_w.dumps(signed().to_toml_dict()))
+    del written["signatures"]
+    met = {re.sub(r"(\[[0-9]+\])?[-+~/]?$", "", clause) for clause in VARIATIONS}
+    assert leaves(written) <= met
+    assert {"selection.max_colluding", "publish.scores", "parties.student.classes"} <= met
+
+
 def test_every_clause_is_under_the_signature() -> None:
     """One clause outside of it could be changed after everybody signed."""
-    original = signed()
-    seen = {agreement_hash(original)}
-    for clause, value in (
-        ("title", "Another"),
-        ("privacy.epsilon", 4.5),
-        ("privacy.count_floor", 6.0),
-        ("selection.threshold", -99.0),
-        ("publish.scores", "none"),
-        ("publish.feature_key", False),
-        ("custody", "aggregator"),
-        ("simulation", True),
-        ("limits.max_burned", 3),
-        ("encoder.probes_sha256", "1" * 64),
-        ("parties.teacher-1.classes", ["red", "green"]),
-        ("features.scale", 1.0),
-    ):
-        altered = ag.from_dict(changed(clause, value))
-        assert agreement_hash(altered) not in seen
-        seen.add(agreement_hash(altered))
-        with pytest.raises(AgreementError, match="does not verify"):
-            verify_signatures(altered)
+    hashes = {clause: agreement_hash(altered) for clause, altered in VARIATIONS.items()}
+    assert len({agreement_hash(signed()), *hashes.values()}) == len(hashes) + 1
+
+
+@pytest.mark.parametrize("late", NAMES)
+def test_every_clause_is_under_every_partys_signature(late: str) -> None:
+    """Whoever's signature did not cover a clause would be held to terms that it never saw."""
+    for clause, altered in VARIATIONS.items():
+        who = {name: name.removesuffix("-again") for name in altered.parties}
+        if late not in who.values():
+            continue  # its signature would be one too many
+        content = canonical.encode(altered.content())
+        signatures = {
+            name: SIGNED.signatures[late]
+            if origin == late
+            else canonical.to_base64(IDENTITIES[origin].sign(DOMAIN, content))
+            for name, origin in who.items()
+        }
+        with pytest.raises(AgreementError, match="does not verify") as error:
+            verify_signatures(replace(altered, signatures=signatures))
+        refused = error.value.clause.removeprefix("signatures.")
+        assert who[refused] == late or clause == f"parties.{refused}.key", clause
+
+
+# A name more below parties is a party more.
+TABLES = sorted({clause.rpartition(".")[0] for clause in VARIATIONS} - {"parties"})
+# Only teachers have classes; elsewhere an empty list may be left out.
+NEEDED = sorted(
+    clause
+    for clause in leaves(SIGNED.content())
+    if not clause.endswith(".classes") or "teacher" in clause
+)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_nothing_stands_beside_the_clauses(table: str) -> None:
+    """What a reader does not know is not signed either, and could be taken for agreed."""
+    clause = f"{table}.note".lstrip(".")
+    with pytest.raises(AgreementError, match="not an entry") as error:
+        ag.from_dict(changed(clause, "x"))
+    assert error.value.clause == clause
+
+
+@pytest.mark.parametrize("clause", NEEDED)
+def test_no_clause_may_be_missing(clause: str) -> None:
+    """A default would be a term that nobody read."""
+    with pytest.raises(AgreementError) as error:
+        ag.from_dict(changed(clause, ...))
+    assert error.value.clause == clause
 
 
 def test_only_the_named_key_signs() -> None:

@@ -49,7 +49,7 @@ CHECKED = "consistent, identities checked against"
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A party that signed the receipt.
+    """A party that signed, the receipt or at least its messages.
 
     Attributes:
         party: Its name in the agreement.
@@ -79,6 +79,14 @@ class Verdict:
     def words(self, trusted: str = "") -> str:
         """Return the verdict; ``trusted`` names where the reader's keys came from."""
         return f"{CHECKED} {trusted}".rstrip() if self.identities_checked else UNCHECKED
+
+    @property
+    def bound_by_messages(self) -> tuple[Signer, ...]:
+        """Parties whose word the receipt names, and who did not sign it."""
+        parties = self.facts.agreement.parties
+        named = {name for entry in self.attested for name in entry["by"]}
+        others = sorted(named - {signer.party for signer in self.signers})
+        return tuple(Signer(name, parties[name].role, parties[name].key) for name in others)
 
     @property
     def recomputed(self) -> list[str]:

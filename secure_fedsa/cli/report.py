@@ -14,7 +14,7 @@ from secure_fedsa.errors import StorageError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from secure_fedsa.audit.evidence import Evidence
-    from secure_fedsa.audit.facts import Facts
+    from secure_fedsa.audit.verify import Verdict
 
 EXAMPLE = """\
 examples:
@@ -103,10 +103,10 @@ def _draw(folder: Path, trust: dict[str, str] | None, trusted: str) -> tuple[byt
     with Folder(folder) as evidence:
         verdict = verify_evidence(evidence, trust)
         words = verdict.words(trusted)
-        return _page(evidence, verdict.facts, words), words
+        return _page(evidence, verdict, words), words
 
 
-def _page(evidence: Evidence, facts: Facts, verdict: str) -> bytes:
+def _page(evidence: Evidence, verdict: Verdict, words: str) -> bytes:
     """Return the page of files that were verified."""
     from secure_fedsa.engines.run_folder import SUMMARY_FILE
     from secure_fedsa.messages import Roster
@@ -115,7 +115,7 @@ def _page(evidence: Evidence, facts: Facts, verdict: str) -> bytes:
     from secure_fedsa.report.summary import facts_of
     from secure_fedsa.wire import bodies, canonical
 
-    agreement = facts.agreement
+    facts, agreement = verdict.facts, verdict.facts.agreement
     rosters = [name for name in evidence.names if name.endswith("-roster.json")]
     said = [canonical.decode(evidence.read(name))["body"] for name in rosters]
     roster = bodies.from_json(Roster, max(said, key=lambda body: int(body["number"])))
@@ -124,7 +124,8 @@ def _page(evidence: Evidence, facts: Facts, verdict: str) -> bytes:
     drawn = facts_of(
         summary, agreement=agreement, plan=plan(agreement), roster=roster, charged=facts.charged
     )
-    return report_html(drawn, summary, verdict=verdict).encode()
+    page = report_html(drawn, summary, verdict=words, identities_checked=verdict.identities_checked)
+    return page.encode()
 
 
 def _write(out: Path, page: bytes) -> None:

@@ -104,7 +104,9 @@ def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
 
 def _text(verdict: Verdict, trusted: str) -> str:
     from secure_fedsa.report.claims import WORDS
+    from secure_fedsa.report.wording import carried_by, limits
 
+    signers = tuple(signer.party for signer in verdict.signers)
     lines = [
         f"Run {verdict.facts.run_id}",
         f"under agreement {verdict.facts.agreement_hash}:",
@@ -113,34 +115,16 @@ def _text(verdict: Verdict, trusted: str) -> str:
         "Receipt signed by:",
     ]
     lines += [f"  {signer.party} ({signer.role}), key {signer.key}" for signer in verdict.signers]
+    others = verdict.bound_by_messages
+    if others:
+        lines += ["", "Bound by their signed messages only, not by the receipt:"]
+        lines += [f"  {other.party} ({other.role}), key {other.key}" for other in others]
     lines += ["", "Recomputed from this folder alone:"]
     lines += [f"  {claim}: {WORDS[claim]}" for claim in verdict.recomputed]
     lines += ["", "Not recomputed from this folder; each is the word of those named:"]
     for entry in verdict.attested:
-        names = ", ".join(entry["by"])
-        lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}", f"    attested by {names}"]
+        lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}"]
+        lines += [f"    {carried_by(entry['by'], signers, shown=len(entry['by']))}"]
     lines += ["", "What this does not mean:"]
-    lines += [f"  - {text}" for text in _limits(verdict)]
+    lines += [f"  - {text}" for text in limits(identities_checked=verdict.identities_checked)]
     return "\n".join(lines)
-
-
-def _limits(verdict: Verdict) -> list[str]:
-    """Return what a reader might take the verdict for, and must not."""
-    if verdict.identities_checked:
-        who = (
-            "Names stand for the keys in your trust file. Whoever held those keys could sign "
-            "anything together."
-        )
-    else:
-        who = (
-            "No identity was checked: anybody can make up all keys and all data and sign such a "
-            "folder. Use --trust with keys that you know from elsewhere."
-        )
-    return [
-        who,
-        "That a claim is attested says who is answerable for it, not that it is true.",
-        (
-            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
-            "records, and spends of other runs add to it."
-        ),
-    ]

@@ -42,7 +42,8 @@ WORDS: dict[str, str] = {
     "selection": "The scores are those of the teachers' signals, and the best ones above the "
     "threshold were selected.",
     "one-release": "No other sum of this run was opened.",
-    "erasure": "The run's secret keys, masks and noisy signals were erased at its end.",
+    "erasure": "Each signer of the receipt erased its own secret keys, masks and noisy signals of "
+    "the run at its end, but for a feature key that the agreement publishes.",
     "student-training": "The student was built from the released sum as agreed.",
     "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
     "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "

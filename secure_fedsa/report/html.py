@@ -15,6 +15,7 @@ from secure_fedsa.report.flow import flow, legend
 from secure_fedsa.report.markup import (
     Child,
     Markup,
+    bullets,
     element,
     join,
     number,
@@ -33,7 +34,13 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CLASSES_SHOWN = 12
 
 
-def report_html(facts: RunFacts, summary: dict[str, Any], *, verdict: str = "") -> str:
+def report_html(
+    facts: RunFacts,
+    summary: dict[str, Any],
+    *,
+    verdict: str = "",
+    identities_checked: bool = False,
+) -> str:
     """Return the report of a finished run as one HTML document.
 
     Args:
@@ -41,6 +48,7 @@ def report_html(facts: RunFacts, summary: dict[str, Any], *, verdict: str = "") 
         summary: What :func:`secure_fedsa.report.summary.summary_json` made of it.
         verdict: What a check of the run folder found, when the page is drawn after one. The
             page inside a run folder has none, and says so.
+        identities_checked: Whether that check compared keys with known ones.
     """
     title = f"Run {facts.run_id[:12]}"
     page = element(
@@ -56,7 +64,7 @@ def report_html(facts: RunFacts, summary: dict[str, Any], *, verdict: str = "") 
         ),
         element(
             "body",
-            _header(facts, summary, verdict),
+            _header(facts, summary, _verdict(verdict, identities_checked=identities_checked)),
             element(
                 "main",
                 _figures(facts, summary),
@@ -82,12 +90,12 @@ def _footer(facts: RunFacts, verdict: str) -> str:
     return f"Written by secure-fedsa at the end of run {facts.run_id}."
 
 
-def _header(facts: RunFacts, summary: dict[str, Any], verdict: str) -> Markup:
+def _header(facts: RunFacts, summary: dict[str, Any], verdict: Markup) -> Markup:
     return element(
         "header",
         element("p", "secure-fedsa run report", class_="eyebrow"),
         element("h1", users(facts.agreement.title)),
-        _verdict(verdict),
+        verdict,
         *(_alarm(text) for text in wording.warnings(summary)),
         None if wording.warnings(summary) else _calm(facts),
         element("p", wording.outcome(summary), class_="lead"),
@@ -116,7 +124,7 @@ def _calm(facts: RunFacts) -> Markup:
     )
 
 
-def _verdict(verdict: str) -> Markup:
+def _verdict(verdict: str, *, identities_checked: bool) -> Markup:
     """Return what is known about the folder behind the page: a verdict, or that there is none."""
     if not verdict:
         return element(
@@ -131,8 +139,10 @@ def _verdict(verdict: str) -> Markup:
         element(
             "p",
             "What is recomputed was worked out again from the run folder when this page was "
-            "drawn. What is attested is the word of those who are named with it.",
+            "drawn. What is attested is the word of those who are named with it. What the verdict "
+            "does not mean:",
         ),
+        bullets(wording.limits(identities_checked=identities_checked)),
         class_="banner plain",
     )
 

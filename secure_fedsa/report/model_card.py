@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import number, readable, share
 from secure_fedsa.report.summary import RunFacts
@@ -41,7 +42,7 @@ def model_card(facts: RunFacts, summary: dict[str, Any]) -> str:
         *(_alarm(text) for text in wording.warnings(summary)),
         wording.outcome(summary),
         "## What it is",
-        _what(summary),
+        _what(facts, summary),
         "## Files",
         _FILES,
         "## Use",
@@ -93,13 +94,14 @@ def _bullets(texts: list[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
 
 
-def _what(summary: dict[str, Any]) -> str:
+def _what(facts: RunFacts, summary: dict[str, Any]) -> str:
     chosen = sum(bool(teacher["selected"]) for teacher in summary["teachers"])
     return (
-        f"A classifier made from one sum over {chosen} teachers, from the student's own few "
-        "labelled records, and from unlabelled public probes. The sum is of between-class "
-        "scatter matrices in a public feature space; teachers' tasks and labels differ from "
-        "the student's. A compact network was then distilled from that classifier."
+        f"By the word of {facts.agreement.only(STUDENT)}, a classifier made from one sum over "
+        f"{chosen} teachers, from the student's own few labelled records, and from unlabelled "
+        "public probes. The sum is of between-class scatter matrices in a public feature space; "
+        "teachers' tasks and labels differ from the student's. A compact network was then "
+        "distilled from that classifier."
     )
 
 
@@ -153,8 +155,9 @@ def _encryption(facts: RunFacts) -> str:
     return (
         f"{wording.encryption_on(agreement)} Sums: BFV, degree {encryption.poly_modulus_degree}, "
         f"plain modulus {encryption.plain_modulus}. Query: Paillier, "
-        f"{encryption.query_modulus_bits} bits. The feature key was held by "
-        f"{wording.custodian(agreement)}."
+        f"{encryption.query_modulus_bits} bits. By agreement the feature key is held by "
+        f"{wording.custodian(agreement)}, whose word it is that nobody else had it before the "
+        "release."
     )
 
 

@@ -89,7 +89,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         ),
         table(
             f"Bound on one teacher's records against each view, delta {number(privacy.delta)}",
-            ["Who looks", "Epsilon", "At what"],
+            ["Who looks", "Epsilon", "At what, by agreement"],
             rows,
             class_="stack nums",
         ),
@@ -144,6 +144,14 @@ def _accounting(facts: RunFacts) -> Markup:
             "refused to start had they disagreed. All epsilons are at delta "
             f"{number(check.delta)}; shown digits are rounded up.",
         ),
+        element(
+            "p",
+            "Of these the receipt covers the headline and rho: its claim on accounting is about "
+            "epsilon, rho and delta alone. The figures of other accountants, eta and tau are for "
+            "information: they stand in neither of the receipt's lists, and a check of the folder "
+            "does not recompute them.",
+            class_="note",
+        ),
         table(
             "Accounting cross-checks", ["Number", "Value", "What it is"], rows, class_="stack nums"
         ),
@@ -176,7 +184,9 @@ def encryption_section(facts: RunFacts) -> Markup:
             f"{plan.collusion_bits} bits",
             (
                 "the most that key holder and aggregator together learn of one teacher's noisy "
-                "saliency from its reply, or key holder and one teacher of the student's query"
+                "saliency through its reply and its blind, or key holder and one teacher of the "
+                "student's query through that teacher's reply; the opened sum and the roster tell "
+                "what they tell beside it"
             ),
         ],
         [

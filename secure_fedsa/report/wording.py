@@ -14,7 +14,8 @@ UNCHECKED = "consistent, identities not checked"
 RECEIPT = (
     "The receipt (receipt.dsse.json) covers every other file of the run folder. It is signed by "
     "the aggregator, the key holder and every selected teacher; this software signs for a party "
-    "only what agrees with that party's own records. The receipt has two lists."
+    "only what agrees with that party's own records. The receipt has two lists; a party named in "
+    "the second that did not sign the receipt is bound by its signed messages only."
 )
 OWN_PAGE = (
     "This page is itself one of the files that the receipt covers: it proves nothing about the "
@@ -93,8 +94,8 @@ def outcome(summary: dict[str, Any]) -> str:
     teachers = summary["teachers"]
     chosen = sum(bool(teacher["selected"]) for teacher in teachers)
     text = (
-        f"Of {len(teachers)} teachers, {chosen} were selected by the scores of their noisy "
-        "saliency, and their sum helped build a student"
+        f"Of {len(teachers)} teachers, {chosen} were selected, by the scores of their noisy "
+        "saliency as the signers attest, and their sum is said to have helped build a student"
     )
     student, best = summary["accuracy"].get("student"), best_baseline(summary)
     if student is None:
@@ -153,8 +154,8 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "A person with records at several teachers composes over them."
         ),
         (
-            "Who was selected is attested by the parties that signed the receipt: nobody else "
-            "can work it out again."
+            "That the selected teachers had the best scores is attested by the parties that signed "
+            "the receipt: nobody else can work it out again."
         ),
     ]
     if facts.agreement.privacy.unit == "record":
@@ -172,7 +173,7 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
 def _hidden(agreement: Agreement) -> str:
     if not agreement.protection.he:
         return "In this run nothing else hides them either."
-    text = "Masks and encryption hide single teachers' signals; "
+    text = "Masks and encryption are against that, for single teachers' signals; "
     if agreement.publish.sums:
         return text + "the sum, the roster and the agreement stay visible."
     return (
@@ -182,16 +183,20 @@ def _hidden(agreement: Agreement) -> str:
 
 
 def encryption_on(agreement: Agreement) -> str:
-    """Return what encryption and masks did in a run that has them, by who held the key."""
-    text = "Encryption and masks are on. The aggregator added encrypted, masked signals; "
+    """Return what encryption and masks are for in a run that has them, and whose word that is."""
+    name = agreement.custodian
+    text = "Encryption and masks are on. By agreement each teacher masks and encrypts its signal, "
     if agreement.custody == KEY_HOLDER:
-        text += "the key holder opened one sum; "
+        text += "the aggregator adds what it cannot read, and the key holder opens one sum. "
     else:
         text += (
-            "it also held the feature key, and opened one sum with the key holder's permit: "
-            "that it opened nothing else is its word, and masks keep single signals from it; "
+            "and the aggregator, which also holds the feature key, opens the one sum that the key "
+            "holder permits; masks are to keep single signals from it. "
         )
-    return text + "no message showed a single teacher's signal."
+    return text + (
+        f"That no other sum was opened is attested by {name}; that a teacher masked its signal is "
+        "that teacher's word."
+    )
 
 
 def encryption_of(agreement: Agreement) -> str:
@@ -204,20 +209,55 @@ def custodian(agreement: Agreement) -> str:
     return "the " + agreement.custody.replace("-", " ")
 
 
+def _both(agreement: Agreement) -> str:
+    return f"{agreement.only(AGGREGATOR)} and {agreement.only(KEY_HOLDER)}"
+
+
 def withheld(agreement: Agreement) -> list[str]:
     """Return what the agreement keeps out of the run folder, in words."""
     publish, found = agreement.publish, []
     if not publish.ciphertexts:
-        found.append("The uploads and their sum are not published; their signed hashes are.")
+        found.append(
+            "The uploads and their sum are not published; their signed hashes are. What they hold "
+            f"is attested by {_both(agreement)}."
+        )
     if not publish.sums:
-        found.append("The opened sum is not published: it went to the student, sealed.")
+        found.append(
+            "The opened sum is not published: it is said to have gone to the student alone, "
+            f"sealed, which is attested by {agreement.custodian}."
+        )
     if agreement.protection.he and not publish.feature_key:
-        found.append("The one-use feature key is not published, so nobody can decrypt again.")
+        found.append(
+            "The one-use feature key is not published, so no reader can decrypt again. That it was "
+            f"erased, and given to nobody, is attested by {agreement.custodian}."
+        )
     if publish.scores == "none":
         found.append("Neither the scores nor their order are published.")
     elif publish.scores == "order":
         found.append("The order of the scores is published, the scores are not.")
     return found
+
+
+def limits(*, identities_checked: bool) -> list[str]:
+    """Return what a reader might take the verdict of a check for, and must not."""
+    if identities_checked:
+        who = (
+            "Names stand for the keys in your trust file. Whoever held those keys could sign "
+            "anything together."
+        )
+    else:
+        who = (
+            "No identity was checked: anybody can make up all keys and all data and sign such a "
+            "folder. Use --trust with keys that you know from elsewhere."
+        )
+    return [
+        who,
+        "That a claim is attested says who is answerable for it, not that it is true.",
+        (
+            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
+            "records, and spends of other runs add to it."
+        ),
+    ]
 
 
 def recomputed(facts: RunFacts) -> list[str]:
@@ -227,15 +267,28 @@ def recomputed(facts: RunFacts) -> list[str]:
 
 def attested(facts: RunFacts) -> list[tuple[str, str]]:
     """Return what a reader has to take somebody's word for, and whose."""
-    entries = claims.attested(facts.agreement, facts.roster.members, facts.charged)
-    return [
-        (claims.WORDS[entry["claim"]], "attested by " + _listed(entry["by"])) for entry in entries
-    ]
+    members = facts.roster.members
+    signers = claims.signers(facts.agreement, members)
+    entries = claims.attested(facts.agreement, members, facts.charged)
+    return [(claims.WORDS[entry["claim"]], carried_by(entry["by"], signers)) for entry in entries]
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    text = ", ".join(names[:_NAMES_SHOWN]) or "nobody"
+def carried_by(names: list[str], signers: tuple[str, ...], *, shown: int = _NAMES_SHOWN) -> str:
+    """Return whose word a claim is, and whose signature does not stand under the receipt.
+
+    >>> carried_by(["student"], ("aggregator",))
+    'attested by student (student: by signed messages, not under the receipt)'
+    """
+    text = f"attested by {_listed(names, shown)}"
+    others = [name for name in names if name not in signers]
+    if not others:
+        return text
+    return f"{text} ({_listed(others, shown)}: by signed messages, not under the receipt)"
+
+
+def _listed(names: list[str], shown: int) -> str:
+    more = len(names) - shown
+    text = ", ".join(names[:shown]) or "nobody"
     return f"{text} and {more} more whom the receipt names" if more > 0 else text
 
 

@@ -29,6 +29,7 @@ from secure_fedsa.engines.student import (
 from secure_fedsa.report import receipt
 from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.wire.keys import IdentityKey
+from tests.engines.network import Hook, Network
 from tests.support import CLASSES, World, encoder, make_world, table
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -127,11 +128,13 @@ def _workshop(folder: Path) -> StudentWorkshop:
     return StudentWorkshop(StudentTask(CLASSES, records, labels, probes), encoder(), folder, seed=0)
 
 
-def run_to_the_end(world: World) -> tuple[LocalRun, Outcome, dict[str, bytes]]:
-    """Run to the end and return the student's files as well."""
+def run_to_the_end(
+    world: World, hook: Hook | None = None
+) -> tuple[LocalRun, Outcome, dict[str, bytes]]:
+    """Run to the end, over a network with a hook if there is one; return the student's files."""
     workshop, agreement = _workshop(world.folder / "built"), world.agreement()
     run = world.local_run(lambda released: workshop.build(released, agreement))
-    outcome = run.execute()
+    outcome = run.execute() if hook is None else Network(run, hook).execute()
     names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)
     return run, outcome, {name: (workshop.folder / name).read_bytes() for name in names}
 

@@ -77,9 +77,10 @@ class Forgery:
         primes: A query key that the forger has, to prove its modulus for another run id.
     """
 
-    def __init__(self, variant: str = "default", number: int = 0) -> None:
-        # Not honest(variant, 0): its cache would take that for another run.
-        folder: Folder = honest(variant, number) if number else honest(variant)
+    def __init__(
+        self, variant: str = "default", number: int = 0, *, folder: Folder | None = None
+    ) -> None:
+        folder = folder or honest(variant, number)
         self.identities: dict[str, IdentityKey] = dict(folder.identities)
         self.terms: Value = tomllib.loads(folder.files["agreement.toml"].decode())
         self.messages: list[Value] = []

@@ -48,7 +48,10 @@ def test_the_text_says_what_holds_whose_word_the_rest_is_and_what_it_does_not_me
     for claim in ("homomorphic-sum", "decryption", "accounting"):
         assert f"  {claim}: {WORDS[claim]}\n" in recomputed
     assert f"  accuracy: {WORDS['accuracy']}\n    attested by aggregator\n" in attested
-    assert "attested by teacher-1, teacher-2, teacher-3, teacher-4" in attested
+    assert "attested by teacher-1, teacher-2, teacher-3, teacher-4\n" in attested
+    bound = "Bound by their signed messages only, not by the receipt:\n  student (student), key "
+    assert f"{bound}{made.keys['student']}\n" in text
+    assert "attested by student (student: by signed messages, not under the receipt)" in attested
     assert "No identity was checked" in limits
     assert "verified" not in text.lower()
 

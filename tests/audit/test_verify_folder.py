@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from secure_fedsa.audit.folder import Folder
 from secure_fedsa.audit.layout import LIMITS, MOST_MESSAGES, check_layout
 from secure_fedsa.audit.verify import check_files, verify_folder
 from secure_fedsa.errors import UsageError, VerificationError
+from secure_fedsa.messages import RULES
+from secure_fedsa.report import receipt
 from tests.audit.folders import honest, write
-from tests.audit.forging import Forgery
+from tests.audit.forging import Forgery, verify
 
 NONCE = "transcript/teacher-1-000-nonce.json"
 Bend = Callable[[Path], object]
@@ -289,6 +292,45 @@ def test_signers_see_what_readers_will_see() -> None:
         check_files(honest("default").files)
     with pytest.raises(VerificationError, match=r"report\.html: is missing"):
         check_files({name: data for name, data in files.items() if name != "report.html"})
+
+
+def test_no_file_may_be_missing() -> None:
+    """What is left out is what somebody would rather not show."""
+    files = honest("default").files
+    assert len(files) > 60
+    for name in files:
+        left = {other: data for other, data in files.items() if other != name}
+        with pytest.raises(VerificationError, match="is missing") as caught:
+            verify(left)
+        assert caught.value.file == name
+
+
+def test_no_file_may_be_added() -> None:
+    """A file that nobody signed would be shown with the signers' names on the folder."""
+    files = honest("default").files
+    ledgers = [f"ledger-{name}.jsonl" for name in ("teacher-9", "student")]
+    messages = [
+        f"transcript/student-{number}-{kind}.json" for number in ("009", "099") for kind in RULES
+    ]
+    added = [name for name in (*ledgers, *messages) if name not in files]
+    assert len(added) > 2 * len(RULES)
+    for name in added:
+        for data in (b"", files["agreement.toml"], files["transcript/student-000-nonce.json"]):
+            with pytest.raises(VerificationError, match="it was added") as caught:
+                verify({**files, name: data})
+            assert caught.value.file == name
+
+
+def test_no_file_may_stand_for_another() -> None:
+    """Every file was really signed, but under another name."""
+    files = honest("default").files
+    names = list(files)
+    for first, second in pairwise(names):
+        if receipt.FILE_NAME in (first, second) or files[first] == files[second]:
+            continue
+        with pytest.raises(VerificationError) as caught:
+            verify({**files, first: files[second], second: files[first]})
+        assert caught.value.file in (first, second)
 
 
 def test_files_on_disk_and_in_memory_are_judged_alike(tmp_path: Path) -> None:

@@ -107,13 +107,17 @@ class _Engine(InProcessEngine):
 
 
 def lie(
-    world: World, sender: str, kind: str, change: Change, towards: str = ""
+    world: World, sender: str, kind: str, change: Change, *towards: str
 ) -> tuple[LocalRun, Outcome, Network]:
-    """Run with one party's messages of a kind replaced, under the same number and signature."""
+    """Run with one party's messages of a kind replaced, under the same number and signature.
+
+    ``towards`` are those who get the other ones; all if nobody is named.
+    """
     run = world.local_run()
 
     def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
-        if (header.sender, header.kind) != (sender, kind) or towards not in ("", recipient):
+        meant = not towards or recipient in towards
+        if (header.sender, header.kind) != (sender, kind) or not meant:
             return [data]
         body = None if header.message_class == "sealed" else body_of(data)
         told = change(network, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from secure_fedsa.messages import (
     Upload,
 )
 from secure_fedsa.signals import Masked, int_array
-from secure_fedsa.wire.envelope import Header
+from secure_fedsa.wire.envelope import Header, parse
 from tests.engines.network import Network, body_of, ledger_kinds, lie, opened_sums
 from tests.support import make_world
 
@@ -79,18 +80,45 @@ def test_a_roster_below_the_cohort_gets_no_signature(tmp_path: Path) -> None:
     assert any("signed a roster of 2 members" in text for text in outcome.refused)
 
 
-def test_two_rosters_told_to_two_teachers_are_both_dead(tmp_path: Path) -> None:
+EQUIVOCATIONS = {
+    # told otherwise: who is left for a roster that all of its members hold
+    ("teacher-1",): ("teacher-2", "teacher-3", "teacher-4"),
+    ("teacher-1", "teacher-2"): (),
+}
+
+
+@pytest.mark.parametrize("told", EQUIVOCATIONS)
+def test_two_rosters_told_to_two_teachers_are_both_dead(
+    tmp_path: Path, told: tuple[str, ...]
+) -> None:
     """Equivocation: nobody uploads unless every member signed the very same roster."""
     world = make_world(tmp_path, protection=PLAIN)
 
     def another(_: Network, body: Roster) -> Roster:
-        return replace(body, scores={"teacher-1": 0.5})
+        return replace(body, scores={name: score - 1 for name, score in body.scores.items()})
 
-    run, outcome, _ = lie(world, "key-holder", "roster", another, towards="teacher-1")
-    assert all(b'"kind":"upload"' not in data for data in outcome.envelopes) or (
-        world.released[0].members == ("teacher-2", "teacher-3", "teacher-4")
-    )
-    assert ledger_kinds(run, "teacher-1", outcome.run_id).count("reserve") == 1
+    run, outcome, network = lie(world, "key-holder", "roster", another, *told)
+    sent: dict[str, list[tuple[str, Any]]] = {}
+    for data in outcome.envelopes:
+        header = parse(data).header
+        if header.kind in ("roster-signature", "upload"):
+            sent.setdefault(header.kind, []).append((header.sender, body_of(data)))
+    first: dict[str, str] = {}
+    for name, body in sent["roster-signature"]:
+        first.setdefault(name, body.roster_hash)
+    others = set(run.agreement.teachers) - set(told)
+    assert set(first) == set(run.agreement.teachers)  # each signed the roster that it was told
+    assert len({first[name] for name in told}) == len({first[name] for name in others}) == 1
+    assert len(set(first.values())) == 2
+    dead, left = set(first.values()), EQUIVOCATIONS[told]
+    uploads = sent.get("upload", [])
+    assert tuple(name for name, _ in uploads) == left
+    assert not dead & {body.roster_hash for _, body in uploads}
+    assert not dead & {opened["roster_hash"] for opened in opened_sums(run)}
+    assert [released.members for released in world.released] == ([left] if left else [])
+    assert not dead & {network.parties[name].state.bound for name in first}
+    for name in first:
+        assert ledger_kinds(run, name, outcome.run_id).count("reserve") == 1
 
 
 ROSTER_LIES: dict[str, Callable[[Roster], Roster]] = {
@@ -212,7 +240,7 @@ def test_a_mask_value_that_no_honest_member_sends_is_refused_at_once(
         # Sealed: the roster hash is read from the sender's own state.
         return MaskShare(_.parties["teacher-1"].state.roster_hash, value)
 
-    _run, outcome, network = lie(world, "teacher-1", "mask-share", bad, towards="teacher-2")
+    _run, outcome, network = lie(world, "teacher-1", "mask-share", bad, "teacher-2")
     assert any("no honest member" in text for text in outcome.refused)
     assert network.erased == set(network.parties)
 
@@ -406,6 +434,6 @@ def test_a_student_learns_nothing_from_values_out_of_range(tmp_path: Path, value
     def out(_: Network, body: Release) -> Release:
         return replace(body, values=value.to_bytes(8, "little", signed=True) + body.values[8:])
 
-    _run, outcome, _network = lie(world, "key-holder", "release", out, towards="student")
+    _run, outcome, _network = lie(world, "key-holder", "release", out, "student")
     assert any("beyond the agreed range" in text for text in outcome.refused)
     assert world.released == []

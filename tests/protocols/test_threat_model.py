@@ -89,6 +89,40 @@ def test_every_coalition_is_met_and_every_property_is_for_somebody() -> None:
             assert name in PROPERTIES[inner]["against"], (name, inner)
 
 
+def test_what_rests_on_encryption_says_so() -> None:
+    """A run without encryption would be taken to have what only encryption gives."""
+    shown = [
+        name
+        for name, entry in PROPERTIES.items()
+        if any(test.startswith("tests/encryption/") for test in entry["tests"])
+    ]
+    assert len(shown) >= 8
+    for name in shown:
+        entry = PROPERTIES[name]
+        assert any("protection.he" in text for text in entry["assumptions"] + entry["limits"]), name
+
+
+def test_beyond_max_colluding_only_noise_is_claimed() -> None:
+    """Whoever counts on masks must see with how many traitors they stop to help."""
+    within = {"single-signals-hidden", "small-sums-closed", "scores-hidden"}
+    rows = {
+        frozenset(entry["parties"]): entry
+        for entry in MODEL["coalitions"].values()
+        if "more than max_colluding" in entry["name"]
+    }
+    assert set(rows) == {
+        frozenset({"teacher"}),
+        frozenset({"teacher", "aggregator", "student"}),
+        frozenset({"teacher", "key-holder"}),
+    }
+    for row in rows.values():
+        assert "record-privacy" in row["properties"]
+        assert not within & set(row["properties"])
+        assert "its feature signal" in row["learns"]
+    for name in within:
+        assert any("more" in limit and "signal" in limit for limit in PROPERTIES[name]["limits"])
+
+
 def test_every_role_of_the_protocol_is_a_party() -> None:
     """Somebody who takes part and is in no table could see anything."""
     roles = {role for rule in RULES.values() for role in (*rule.senders, *rule.recipients)}

@@ -14,6 +14,7 @@ from secure_fedsa.messages import AGGREGATOR, CUSTODIANS, EVERYONE, KEY_HOLDER, 
 from secure_fedsa.report import claims, wording
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.markup import number, readable
+from secure_fedsa.report.model_card import model_card
 from secure_fedsa.report.steps import Local, Message, in_words, steps
 from secure_fedsa.report.summary import RunFacts
 from tests.report import runs
@@ -176,7 +177,7 @@ def test_says_what_is_covered_and_what_is_not() -> None:
         "The student's own labelled records are NOT protected",
         "Facts about an institution as a whole",
         "across runs only the composition of differential privacy is claimed",
-        "Who was selected is attested",
+        "That the selected teachers had the best scores is attested",
         "That it drew this noise is the teacher's word",
         "All accuracies are attested by aggregator",
         'the most that it says is "consistent, identities not checked"',
@@ -210,7 +211,45 @@ def test_custody_and_what_is_withheld_are_said_in_words(he: bool) -> None:
     assert "signed, for all to read" in parsed.text  # other messages still are
     assert "No other sum of this run was opened.attested by aggregator" in parsed.text
     assert claims.WORDS["homomorphic-sum"] + "attested by aggregator, key-holder" in parsed.text
-    assert ("it also held the feature key" in parsed.text) == he
+    assert ("which also holds the feature key" in parsed.text) == he
+
+
+@pytest.mark.parametrize("custody", ["key-holder", "aggregator"])
+def test_what_the_folder_does_not_show_is_somebodys_word(custody: Role) -> None:
+    """The page would vouch for what its writer cannot know, and a forger's page likewise."""
+    made = runs.facts(custody=custody, publish=SHUT)
+    for text in (page(made).text, model_card(*runs.both(made))):
+        words = re.sub(r"\s+", " ", text)
+        for fact in (
+            "said to have gone to the student alone, sealed, which is attested by " + custody,
+            f"That it was erased, and given to nobody, is attested by {custody}",
+            "What they hold is attested by aggregator and key-holder",
+            f"That no other sum was opened is attested by {custody}",
+            "that a teacher masked its signal is that teacher's word",
+            "by the scores of their noisy saliency as the signers attest",
+            "The student was built from the released sum as agreed.",
+        ):
+            assert fact in words, fact
+        assert not re.search("nobody can|no message showed|opened one sum|it went to", words)
+
+
+def test_whose_signature_carries_a_claim_is_said() -> None:
+    """Neither the student nor a teacher outside the sum signs the receipt that names them."""
+    made = runs.facts()
+    members = made.roster.members
+    outside = [name for name in made.charged if name not in members]
+    for text in (page(made).text, model_card(*runs.both(made)).replace("\\", "")):
+        assert "attested by student (student: by signed messages, not under the receipt)" in text
+        assert f"({', '.join(outside)}: by signed messages, not under the receipt)" in text
+        assert f"attested by {', '.join(['aggregator', 'key-holder', *members])} (" not in text
+
+
+def test_figures_in_neither_list_of_the_receipt_are_said_to_be() -> None:
+    """An epsilon of another accountant would pass for one that somebody stands for."""
+    text = page(runs.facts()).text
+    said = text.split("Accounting, checked against other accountants")[1]
+    assert "its claim on accounting is about epsilon, rho and delta alone" in said
+    assert "they stand in neither of the receipt's lists" in said
 
 
 def test_ranks_are_shown_where_only_their_order_is_published() -> None:
@@ -230,9 +269,13 @@ def test_the_page_in_the_folder_has_no_verdict_and_a_drawn_one_has() -> None:
     bare = Page(report_html(*made))
     assert "Nothing on this page was checked by reading it." in bare.text
     assert "Verdict:" not in bare.text
+    assert "No identity was checked" not in bare.text
     verdict = "consistent, identities checked against <keys>.toml"
-    drawn = Page(report_html(*made, verdict=verdict))
+    drawn = Page(report_html(*made, verdict=verdict, identities_checked=True))
     assert f"Verdict: {verdict}" in drawn.text
+    assert all(limit in drawn.text for limit in wording.limits(identities_checked=True))
+    unchecked = Page(report_html(*made, verdict=wording.UNCHECKED))
+    assert all(limit in unchecked.text for limit in wording.limits(identities_checked=False))
     assert "Nothing on this page was checked" not in drawn.text
 
 
