@@ -35,6 +35,7 @@ def run_files(
     facts: RunFacts,
     student: Mapping[str, bytes],
     *,
+    agreement_file: bytes = b"",
     signing: Callable[[tuple[str, ...]], None] = lambda _signers: None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Return the run folder's files in the order in which they are written, and the summary.
@@ -44,6 +45,8 @@ def run_files(
         outcome: Its messages.
         facts: What is known about it; sizes are filled in here.
         student: The student's files by name, without the model card.
+        agreement_file: The file that was signed, with the comments that its signers read; made
+            from the agreement if there is none.
         signing: Told who is about to check and sign.
 
     Raises:
@@ -52,7 +55,7 @@ def run_files(
     log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
     assert log is not None
     opened = [entry for entry in log.entries() if entry["body"]["run_id"] == outcome.run_id]
-    files, summary = proposal(outcome.envelopes, opened, facts, student)
+    files, summary = proposal(outcome.envelopes, opened, facts, student, agreement_file)
     signers = claims.signers(run.agreement, facts.roster.members)
     signing(signers)
     endorsements = [endorse(files, run.own_record(name)) for name in signers]
@@ -65,6 +68,7 @@ def proposal(
     released: list[dict[str, Any]],
     facts: RunFacts,
     student: Mapping[str, bytes],
+    agreement_file: bytes = b"",
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Return every file but the receipt, in order, and the summary.
 
@@ -73,6 +77,7 @@ def proposal(
         released: The run's entries in the key holder's release log.
         facts: What is known about the run; sizes are filled in here.
         student: The student's files by name, without the model card.
+        agreement_file: As for :func:`run_files`.
     """
     agreement = facts.agreement
     record = run_folder.transcript(envelopes, agreement)
@@ -88,7 +93,7 @@ def proposal(
         charged=tuple(sorted(segments)),
     )
     summary = summary_json(facts)
-    files = {run_folder.AGREEMENT_FILE: run_folder.agreement_toml(agreement)}
+    files = {run_folder.AGREEMENT_FILE: agreement_file or run_folder.agreement_toml(agreement)}
     files |= {f"transcript/{name}": data for name, data in record.files.items()}
     for sender, segment in segments.items():
         countersigned = {

@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.audit.closing import endorse, final_roster, payload_for, proposal
+from secure_fedsa.audit.closing import final_roster, run_files
 from secure_fedsa.cli.baselines import Baselines, Exam, compare
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.splits import DemoData
@@ -35,9 +35,8 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
-from secure_fedsa.messages import KEY_HOLDER, STUDENT
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.report import claims, receipt
 from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.roles.noisy_release import saliency_scale
 
@@ -157,8 +156,8 @@ class Runner:
                 facts, exam = self._facts(
                     job, run, outcome, workshop, baselines, prepared=prepared, resumed=resumed
                 )
-                files, summary = self._proposed(job, run, outcome, facts, workshop)
-                self._sign_and_write(run, facts, files)
+                files, summary = self._files(job, run, outcome, facts, workshop)
+                self._write(files)
                 signing = self._seconds() - facts.total_seconds
                 finished = Finished(
                     self.out, summary, facts.roster.members, workshop, exam, signing
@@ -252,30 +251,29 @@ class Runner:
         )
         return facts, exam
 
-    @staticmethod
-    def _proposed(
-        job: Job, run: LocalRun, outcome: Outcome, facts: RunFacts, workshop: StudentWorkshop
+    def _files(
+        self,
+        job: Job,
+        run: LocalRun,
+        outcome: Outcome,
+        facts: RunFacts,
+        workshop: StudentWorkshop,
     ) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Return every file but the receipt, and the summary.
-
-        The agreement is the file that was signed, with the comments that its signers read.
-        """
-        log = run.sites[run.agreement.only(KEY_HOLDER)].release_log
-        assert log is not None
-        released = [entry for entry in log.entries() if entry["body"]["run_id"] == outcome.run_id]
+        """Return the run folder's files, signed by all who check them first, and the summary."""
         names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)
-        student = {name: (workshop.folder / name).read_bytes() for name in names}
-        files, summary = proposal(outcome.envelopes, released, facts, student)
-        return {**files, run_folder.AGREEMENT_FILE: job.agreement_file}, summary
-
-    def _sign_and_write(self, run: LocalRun, facts: RunFacts, files: dict[str, bytes]) -> None:
-        """Have every signer check the files against its own records, then write them."""
-        signers = claims.signers(run.agreement, facts.roster.members)
-        self.progress.say(
-            f"{len(signers)} parties check the run against their own records and sign its receipt"
+        return run_files(
+            run,
+            outcome,
+            facts,
+            {name: (workshop.folder / name).read_bytes() for name in names},
+            agreement_file=job.agreement_file,
+            signing=lambda signers: self.progress.say(
+                f"{len(signers)} parties check the run against their own records and sign its "
+                "receipt"
+            ),
         )
-        endorsements = [endorse(files, run.own_record(name)) for name in signers]
-        signed = receipt.assemble(payload_for(files), endorsements)
-        kept = run_folder.write(self.out, {**files, receipt.FILE_NAME: signed})
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        kept = run_folder.write(self.out, files)
         if kept is not None:
             self.progress.say(f"The earlier run folder is now {kept}")
