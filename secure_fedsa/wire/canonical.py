@@ -92,14 +92,14 @@ def _integer(text: str) -> int:
 
 def _double(text: str) -> float:
     number = float(text)
-    # Python spells as the scheme does, but for some exponents and for whole numbers.
-    exponent = text.partition("e")[2]
-    plain = (
-        text == repr(number).replace("e-0", "e-")
-        and not text.endswith(".0")
-        and not (exponent and -7 < int(exponent) < 21)
-    )
-    if not plain and encode(number).decode() != text:
+    # Python spells as the scheme does, but for small numbers; of whole ones below 10^21 the
+    # scheme's spelling has neither point nor exponent.
+    spelling = repr(number).replace("e-0", "e-")
+    mantissa, _, exponent = spelling.partition("e")
+    if exponent in ("-5", "-6"):
+        sign, digits = "-" * (number < 0), mantissa.lstrip("-").replace(".", "")
+        spelling = f"{sign}0.{'0' * (int(exponent[1]) - 1)}{digits}"
+    if text != spelling or text.endswith(".0") or (exponent and 0 < int(exponent) < 21):
         raise ValueError
     return number
 
