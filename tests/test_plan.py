@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.planning import PlanError, plan
-from secure_fedsa.planning.messages import messages_of
 from secure_fedsa.planning.seconds import seconds_by_party
-from secure_fedsa.planning.traffic import load_of
+from secure_fedsa.planning.traffic import traffic
 from secure_fedsa.planning.units import measure
 from secure_fedsa.privacy.accountant import epsilon_from_rho
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.run import PartyRun
 from secure_fedsa.wire.envelope import parse
+from tests.message_list import load_of, messages_of, traffic_of
 from tests.support import encoder, make_world, toy_agreement
 
 ROLES = ("aggregator", "key-holder", "student")
@@ -150,6 +154,65 @@ VARIANTS: list[dict[str, Any]] = [
     {"protection": {"he": False, "masks": False}},
     {"selection": {"select": 3}},
 ]
+
+
+NAMES: dict[str, list[str]] = {
+    "few": ["teacher-1", "teacher-10", "teacher-x"],
+    "of several lengths": [f"teacher-{mark}" for mark in ("t", "t2", "z" * 32, "y", "a", "t1")],
+    # Numbers of messages go from one digit to two at another member for each.
+    "many": [f"teacher-{number}" + "x" * (number % 3) for number in range(14)],
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("changes", [*VARIANTS, {"publish": {"scores": "order"}}])
+def test_what_is_counted_is_what_would_be_built(changes: dict[str, Any], names: str) -> None:
+    """The plan counts messages that it does not build; a slip there would misinform everybody."""
+    keys = {name: f"{number:064x}" for number, name in enumerate((*NAMES[names], *ROLES), 1)}
+    tried = toy_agreement(keys, **changes)
+    parties = {
+        name: replace(party, classes=tuple(map(str, range(number))))
+        for number, (name, party) in enumerate(tried.parties.items(), 2)
+        if party.role == "teacher"
+    }
+    tried = replace(tried, parties={**tried.parties, **parties})
+    assert traffic(tried) == traffic_of(tried)
+
+
+def largest() -> ag.Agreement:
+    """Return an agreement of as many parties, names as long and as many classes as may be."""
+    names = [f"teacher-{number:03d}".ljust(40 - number % 29, "x") for number in range(197)]
+    keys = {name: f"{number:064x}" for number, name in enumerate((*names, *ROLES), 1000)}
+    roomy = {"poly_modulus_degree": 8192, "coeff_mod_bit_sizes": (54, 54, 55)}
+    found = toy_agreement(keys, encryption=roomy)
+    parties = {
+        name: replace(party, classes=tuple(map(str, range(150 + number))))
+        for number, (name, party) in enumerate(found.parties.items())
+        if party.role == "teacher"
+    }
+    return replace(found, parties={**found.parties, **parties})
+
+
+SECONDS = 20
+
+
+def _plan_within_limits(text: str) -> None:
+    spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + SECONDS, int(spent) + SECONDS))
+    assert plan(ag.parse(text)).traffic.total_bytes > 10**8
+
+
+def test_the_largest_agreement_is_planned_in_seconds() -> None:
+    """A stranger's agreement could else keep a party or a verifier busy for hours.
+
+    The limit is processor time, four times and more what it takes, and the kernel's to hold.
+    """
+    text = tomli_w.dumps(largest().to_toml_dict())
+    assert len(text) > 2**19
+    child = get_context("spawn").Process(target=_plan_within_limits, args=(text,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
 
 
 @pytest.mark.slow

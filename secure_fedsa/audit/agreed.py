@@ -10,7 +10,7 @@ from secure_fedsa.audit.evidence import Evidence
 from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.engines.run_folder import AGREEMENT_FILE
 from secure_fedsa.errors import DataError
-from secure_fedsa.planning import Plan, plan
+from secure_fedsa.planning import Promises, check_promises
 from secure_fedsa.wire.agreement_signatures import directory, verify_signatures
 from secure_fedsa.wire.envelope import Directory
 
@@ -22,12 +22,12 @@ class Agreed:
     Attributes:
         agreement: The agreement.
         directory: Who is who in it, and its hash.
-        plan: What it makes a run spend.
+        promises: What it was found to be able to keep.
     """
 
     agreement: Agreement
     directory: Directory
-    plan: Plan
+    promises: Promises
 
     @property
     def hash(self) -> str:
@@ -57,14 +57,14 @@ def _judged(data: bytes) -> Agreed:
     """Return the agreement of a file's bytes; every signer of a run asks about the same."""
     agreement = parse(_text(data))
     verify_signatures(agreement)
-    planned = plan(agreement)
+    kept = check_promises(agreement)
     require(
         not agreement.simulation,
         AGREEMENT_FILE,
         "simulation: is true.",
         why="Its noise may come from a seed, so the run protects nobody.",
     )
-    return Agreed(agreement, directory(agreement), planned)
+    return Agreed(agreement, directory(agreement), kept)
 
 
 def _text(data: bytes) -> str:

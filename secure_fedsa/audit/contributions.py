@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
 
+from secure_fedsa.audit.bounds import longest_signal
 from secure_fedsa.audit.failures import require
 from secure_fedsa.audit.layout import TRANSCRIPT
 from secure_fedsa.audit.ledgers import Segment
@@ -97,6 +98,8 @@ def _check_upload(message: Message, opening: Opening, rosters: Rosters, signal_i
     require(upload.key_id == key_id, file, "is encrypted under another key.")
     values = opening.agreement.feature_values
     require(upload.values == values, file, f"has {upload.values} values, not {values}.")
+    size, most = message.ciphertext.size, longest_signal(opening.agreement)
+    require(size <= most, file, f"An encrypted signal of {size} bytes is too long.")
     require(upload.signal_id == signal_id, file, "is a signal that its ledger was not charged for.")
 
 

@@ -19,6 +19,10 @@ class Evidence(Protocol):
         """All names, sorted."""
         ...
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has, without reading it."""
+        ...
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes.
 
@@ -47,6 +51,10 @@ class InMemory:
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
         return self._names
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has."""
+        return len(self._files[name])
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""

@@ -47,10 +47,10 @@ def main() -> int:
     """Check one request; return 0 whatever the verdict."""
     _limit(os.fstat(0).st_size)
     # Only now: importing runs native code too.
-    from secure_fedsa.audit.he_request import HELD, from_bytes
+    from secure_fedsa.audit.he_request import HELD, from_file
     from secure_fedsa.audit.he_stages import Refused, stages
 
-    claim = from_bytes(sys.stdin.buffer.read())
+    claim = from_file(sys.stdin.buffer)
     try:
         for stage in stages(claim):
             _say(stage)

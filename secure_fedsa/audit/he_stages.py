@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secure_fedsa.audit.he_request import STAGES, Claim
+from secure_fedsa.audit.he_request import STAGES, Claim, Fetched
 from secure_fedsa.encryption import ciphertexts, keys
 from secure_fedsa.errors import ProtocolError, SecureFedsaError
 from secure_fedsa.signals import Aggregate, Encrypted
@@ -63,7 +63,7 @@ def _check_key(claim: Claim) -> None:
 
 
 def _check_sum(claim: Claim) -> Aggregate:
-    uploads = {name: Encrypted(data, claim.values) for name, data in claim.uploads.items()}
+    uploads = Fetched(claim.uploads, lambda name: Encrypted(claim.uploads[name], claim.values))
     try:
         total = ciphertexts.add(claim.parameters, uploads, values=claim.values)
     except ProtocolError as error:

@@ -53,7 +53,7 @@ MOST_MESSAGES = 20_000
 _AROUND_A_BODY = 65_536  # header, signature and JSON marks of a transcript file
 
 _LEDGER = re.compile(rf"ledger-{PARTY_NAME}\.jsonl")
-_MESSAGE = re.compile(rf"transcript/{PARTY_NAME}-[0-9]{{3,16}}-([a-z-]+)\.json")
+_MESSAGE = re.compile(rf"transcript/({PARTY_NAME})-[0-9]{{3,16}}-([a-z-]+)\.json")
 
 
 def ledger_file(teacher: str) -> str:
@@ -64,6 +64,16 @@ def ledger_file(teacher: str) -> str:
 def message_file(sender: str, sequence: int, kind: str) -> str:
     """Return the name of a message in the transcript."""
     return f"{TRANSCRIPT}/{sender}-{sequence:03d}-{kind}.json"
+
+
+def sender_and_kind(name: str) -> tuple[str, str] | None:
+    """Return whose message of which kind a file would be, None if its name is none of a message.
+
+    >>> sender_and_kind("transcript/key-holder-012-feature-key.json")
+    ('key-holder', 'feature-key')
+    """
+    message = _MESSAGE.fullmatch(name)
+    return None if message is None else (message[1], message[2])
 
 
 def limit_of(name: str) -> int | None:
@@ -77,10 +87,10 @@ def limit_of(name: str) -> int | None:
     if _LEDGER.fullmatch(name):
         return LEDGER_LIMIT
     message = _MESSAGE.fullmatch(name)
-    if message is None or message[1] not in RULES:
+    if message is None or message[2] not in RULES:
         return None
     # A sealed body and bytes inside a public one travel as base64.
-    return RULES[message[1]].maximum_bytes * 4 // 3 + _AROUND_A_BODY
+    return RULES[message[2]].maximum_bytes * 4 // 3 + _AROUND_A_BODY
 
 
 def check_layout(sizes: Mapping[str, int], *, receipt: bool = True) -> None:

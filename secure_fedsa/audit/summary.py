@@ -78,8 +78,8 @@ def check_summary(
         _must_be_close(f"accounting.{name}", details.get(name), value)
     # The rest is the aggregator's word, but a word of the right type: a report can show it.
     require(isinstance(summary["accountant"], str), SUMMARY_FILE, "accountant: is no text.")
-    plan = opening.transcript.agreed.plan
-    facts_of(summary, agreement=agreement, plan=plan, roster=roster, charged=())
+    kept = opening.transcript.agreed.promises
+    facts_of(summary, agreement=agreement, plan=kept, roster=roster, charged=())
 
 
 def _expected(opening: Opening) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from secure_fedsa.audit.contributions import Contributions
 from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.audit.he_check import check_ciphertexts
-from secure_fedsa.audit.he_request import Claim
+from secure_fedsa.audit.he_request import Claim, Fetched
 from secure_fedsa.audit.layout import TRANSCRIPT
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.audit.rosters import Rosters
 from secure_fedsa.audit.transcript import Message
 from secure_fedsa.encryption.interface import bfv_parameters
 from secure_fedsa.encryption.plain_suite import PlainSuite
-from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, Permit, Release, Sum, Upload
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, Permit, Release, Sum
 from secure_fedsa.signals import Encrypted, from_int64_bytes
 from secure_fedsa.wire import canonical
 
@@ -53,7 +53,7 @@ def check_release(
     file = message.file
     require(release.roster_hash == rosters.final_hash, file, "opens a sum over another roster.")
     if total.body is not None:
-        summed = canonical.sha256(total.says(Sum).ciphertext)
+        summed = total.ciphertext.sha256
         require(release.sum_hash == summed, file, "opens another sum than the aggregator's.")
     require(
         release.signal_ids == given.signal_ids,
@@ -114,12 +114,13 @@ def _check_encrypted(
     opening: Opening, given: Contributions, total: Message, opened: Message
 ) -> None:
     agreement, release = opening.agreement, opened.says(Release)
+    transcript = opening.transcript
     claim = Claim(
         parameters=bfv_parameters(agreement),
         values=agreement.feature_values,
         public_key=opening.session.feature_key,
-        uploads={name: m.says(Upload).ciphertext for name, m in given.uploads.items()},
-        total=total.says(Sum).ciphertext,
+        uploads=Fetched(given.uploads, lambda name: transcript.ciphertext_of(given.uploads[name])),
+        total=transcript.ciphertext_of(total),
         secret_key=release.secret_key,
         released=release.values if release.secret_key else b"",
     )
@@ -137,14 +138,17 @@ def _check_encrypted(
 def _check_plain(opening: Opening, given: Contributions, total: Message, opened: Message) -> None:
     agreement = opening.agreement
     suite = PlainSuite(agreement)
-    uploads = {}
-    for name, message in given.uploads.items():
-        upload = message.says(Upload)
-        uploads[name] = Encrypted(upload.ciphertext, upload.values)
-        with blaming(message.file):
-            suite.check_upload(uploads[name], name)
-    summed = suite.add(uploads)
-    same = summed.ciphertext == total.says(Sum).ciphertext
+    transcript, uploads = opening.transcript, given.uploads
+    values = agreement.feature_values
+
+    def fetch(name: str) -> Encrypted:
+        upload = Encrypted(transcript.ciphertext_of(uploads[name]), values)
+        with blaming(uploads[name].file):
+            suite.check_upload(upload, name)
+        return upload
+
+    summed = suite.add(Fetched(uploads, fetch))
+    same = canonical.sha256(summed.ciphertext) == total.ciphertext.sha256
     require(same, total.file, "is not the sum of the members' uploads.")
     if agreement.publish.sums:
         with blaming(opened.file):

@@ -6,19 +6,21 @@ judged by the modules that follow.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.audit.agreed import Agreed
+from secure_fedsa.audit.bounds import longest_files, most_messages
 from secure_fedsa.audit.evidence import Evidence, decode, values_in
 from secure_fedsa.audit.failures import blaming, require
-from secure_fedsa.audit.layout import TRANSCRIPT, message_file
+from secure_fedsa.audit.layout import TRANSCRIPT, message_file, sender_and_kind
 from secure_fedsa.engines.run_folder import is_withheld
 from secure_fedsa.errors import DataError, SignatureError
-from secure_fedsa.messages import RULES, Body
+from secure_fedsa.messages import RULES, Abort, Body, Sum, Upload
 from secure_fedsa.roles.custody import check_custody
 from secure_fedsa.wire import bodies, canonical, keys
 from secure_fedsa.wire.envelope import DOMAIN, EVERYONE, VERSION, Directory, Header
@@ -30,6 +32,19 @@ B = TypeVar("B", bound=Body)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes that are not kept: uploads of all members together could fill the memory.
+
+    Attributes:
+        size: How many bytes.
+        sha256: Their hash, hexadecimal.
+    """
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message whose sender, kind, form and signature were checked.
 
@@ -37,13 +52,16 @@ class Message:
         file: Where it stands.
         header: What was signed.
         hash: The envelope's hash.
-        body: What it says; None where the folder does not show it.
+        body: What it says, ciphertext left out; None where the folder does not show it, and
+            of an abort.
+        ciphertext: What was left out.
     """
 
     file: str
     header: Header
     hash: str
     body: Body | None
+    ciphertext: Part
 
     def says(self, kind: type[B]) -> B:
         """Return the body of a message that must have one of this type."""
@@ -57,10 +75,12 @@ class Transcript:
 
     Attributes:
         agreed: The agreement that they were checked against.
+        evidence: Where they stand.
         messages: By sender, then in the order in which it sent them.
     """
 
     agreed: Agreed
+    evidence: Evidence
     messages: tuple[Message, ...]
     _of_kind: dict[str, tuple[Message, ...]] = field(init=False, repr=False, compare=False)
 
@@ -79,6 +99,15 @@ class Transcript:
     def of(self, kind: str) -> tuple[Message, ...]:
         """Return all messages of a kind."""
         return self._of_kind.get(kind, ())
+
+    def ciphertext_of(self, message: Message) -> bytes:
+        """Return the ciphertext of an upload or a sum, read again.
+
+        Raises:
+            VerificationError: If its file has changed since.
+        """
+        value = decode(self.evidence.read(message.file), message.file)
+        return canonical.from_base64(value["body"]["ciphertext"])
 
     def at_most_one_each(self, kind: str) -> dict[str, Message]:
         """Return the messages of a kind by sender.
@@ -123,9 +152,20 @@ def check_transcript(evidence: Evidence, agreed: Agreed) -> Transcript:
     """
     messages = []
     values = 0
+    most, longest = most_messages(agreed.agreement), longest_files(agreed.agreement)
+    counted: Counter[tuple[str, str]] = Counter()
     for name in evidence.names:
-        if not name.startswith(f"{TRANSCRIPT}/"):
+        found = sender_and_kind(name)
+        if found is None:
             continue
+        sender, kind = found
+        number = counted[found] = counted[found] + 1
+        times = most.get(kind, number)
+        nth = "a second" if times == 1 else f"number {number}"
+        require(number <= times, name, f"is {nth} {kind} of {sender}.")
+        size = evidence.size(name)
+        limit = longest.get(kind, size)
+        require(size <= limit, name, f"has {size:,} bytes; {limit:,} are the most as agreed.")
         data = evidence.read(name)
         values += values_in(data)
         require(
@@ -136,11 +176,12 @@ def check_transcript(evidence: Evidence, agreed: Agreed) -> Transcript:
         messages.append(_message(name, data, agreed))
     messages.sort(key=lambda message: (message.header.sender, message.header.sequence))
     _check_order(messages)
-    return Transcript(agreed, tuple(messages))
+    return Transcript(agreed, evidence, tuple(messages))
 
 
 def _message(name: str, data: bytes, agreed: Agreed) -> Message:
     value = decode(data, name)
+    body, ciphertext = None, Part(0, "")
     with blaming(name):
         header, signature = _header(name, value)
         rule = RULES[header.kind]
@@ -149,9 +190,18 @@ def _message(name: str, data: bytes, agreed: Agreed) -> Message:
             raise DataError(f"{'shows' if withheld else 'lacks'} the body of {rule.kind}.")
         signed = _check_signature(header, signature, agreed.directory)
         _check_travel(header, agreed)
-        body = None if withheld else _body(header, value["body"], agreed.agreement)
+        if not withheld:
+            _check_body_bytes(header, data, signed, value["signature"])
+            body = bodies.from_json(rule.body, value["body"])
+            check_custody(agreed.agreement, header.sender, body)
+    if isinstance(body, Upload | Sum):
+        ciphertext = Part(len(body.ciphertext), canonical.sha256(body.ciphertext))
+        body = replace(body, ciphertext=b"")
+    elif isinstance(body, Abort):
+        body = None  # words that nobody checks: many could fill the memory
     # The envelope's hash: canonical.digest(DOMAIN, header), of bytes that are here already.
-    return Message(name, header, canonical.sha256(f"{DOMAIN}\n".encode() + signed), body)
+    hashed = canonical.sha256(f"{DOMAIN}\n".encode() + signed)
+    return Message(name, header, hashed, body, ciphertext)
 
 
 def _header(name: str, value: Any) -> tuple[Header, bytes]:
@@ -198,16 +248,15 @@ def _check_travel(header: Header, agreed: Agreed) -> None:
         raise DataError(f"sends {rule.kind} to {header.recipient}, who may not receive it.")
 
 
-def _body(header: Header, value: Any, agreement: Agreement) -> Body:
+def _check_body_bytes(header: Header, data: bytes, signed: bytes, signature: str) -> None:
+    """Check hash and length of a body where it stands in the bytes of a canonical file."""
     rule = RULES[header.kind]
-    data = canonical.encode(value)
-    if canonical.sha256(data) != header.body_sha256:
+    after = len(b',"header":') + len(signed) + len(b',"signature":') + len(signature) + len(b'""}')
+    body = memoryview(data)[len(b'{"body":') : -after]
+    if hashlib.sha256(body).hexdigest() != header.body_sha256:
         raise SignatureError(header.sender, f"the body of {rule.kind} is not the signed one.")
-    if len(data) > rule.maximum_bytes:
-        raise DataError(f"has a body of {len(data):,} bytes; {rule.maximum_bytes:,} are allowed.")
-    body = bodies.from_json(rule.body, value)
-    check_custody(agreement, header.sender, body)
-    return body
+    if len(body) > rule.maximum_bytes:
+        raise DataError(f"has a body of {len(body):,} bytes; {rule.maximum_bytes:,} are allowed.")
 
 
 def _check_order(messages: list[Message]) -> None:

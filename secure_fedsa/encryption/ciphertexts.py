@@ -161,8 +161,9 @@ def add(parameters: BfvParameters, uploads: Mapping[str, Encrypted], *, values: 
     context = keyless_context(parameters)
     total: list[Any] = []
     for member in members:
-        _check_count(uploads[member], values, member)
-        loaded = _load(context, parameters, uploads[member].ciphertext, values, member)
+        upload = uploads[member]  # once: a caller may have to fetch it
+        _check_count(upload, values, member)
+        loaded = _load(context, parameters, upload.ciphertext, values, member)
         if not total:
             total = loaded
             continue

@@ -1,5 +1,5 @@
 """What a run spends, sends and takes, worked out before it starts."""
 
-from secure_fedsa.planning.promises import Plan, PlanError, plan
+from secure_fedsa.planning.promises import Plan, PlanError, Promises, check_promises, plan
 
-__all__ = ["Plan", "PlanError", "plan"]
+__all__ = ["Plan", "PlanError", "Promises", "check_promises", "plan"]

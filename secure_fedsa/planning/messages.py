@@ -1,200 +1,218 @@
 """Every message of a run and its length, worked out from the agreement.
 
-The messages of a run in which nobody is silent are built with filler of the agreed lengths. All
-lengths are exact but three: SEAL compresses ciphertexts and keys, to the entropy of their
+A message's length is its kind's, without what varies, plus what varies: names, numbers, keys
+and ciphertexts of the agreed lengths. So no message is built, and a run of many parties, in
+which every two members exchange mask values, is counted without listing them.
+
+All lengths are exact but three: SEAL compresses ciphertexts and keys, to the entropy of their
 bytes within one per cent (seven, with primes of 35 bits); a score has up to 21 digits; a
 ledger's positions grow with its age.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, get_origin, get_type_hints
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.query_proof import ROUNDS
-from secure_fedsa.messages import (
-    AGGREGATOR,
-    KEY_HOLDER,
-    KIND_OF,
-    RULES,
-    STUDENT,
-    TEACHER,
-    Blind,
-    BlindedScores,
-    Body,
-    FeatureKey,
-    Keys,
-    LedgerSegment,
-    MaskShare,
-    Nonce,
-    Permit,
-    Query,
-    QueryKey,
-    QuerySecret,
-    Ready,
-    Release,
-    Reply,
-    Result,
-    Roster,
-    RosterSignature,
-    SealedSum,
-    Sum,
-    Upload,
-)
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, RULES, STUDENT, TEACHER, Role
 from secure_fedsa.planning.sizes import (
     array_length,
     base64_length,
+    integer_length,
+    map_length,
     public_key_bytes,
     reply_bytes,
     score_bytes,
     secret_key_bytes,
     signal_bytes,
+    texts_length,
 )
 from secure_fedsa.privacy.accountant import rho_of
-from secure_fedsa.privacy.events import events_to_list
+from secure_fedsa.privacy.events import DiscreteGaussianRelease, events_to_list
 from secure_fedsa.privacy.ledger_entries import make_entry
 from secure_fedsa.roles.noisy_release import noise_plan
-from secure_fedsa.wire import bodies, canonical, envelope, keys
+from secure_fedsa.wire import canonical, envelope, keys
 
 _HASH = "0" * 64
+_HASH_LENGTH = len(_HASH) + 2  # in JSON
+_NO_KEY = b"none"
 _DATA_SET = "0" * 32
-_SCORE = 0.1234567890123456  # as many digits as most scores have
+_SCORE_LENGTH = 18  # in JSON: as many digits as most scores have
 _RANDOM_BYTES = 32  # of a nonce and of a mask share
 _SEALING_BYTES = 1136  # HPKE: 1,088 of ML-KEM-768, 32 of X25519, 16 of the tag
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a run.
+class Batch:
+    """Messages that a party sends one after another, of one kind and one body's length.
 
     Attributes:
         sender: Party.
-        recipient: Party, or ``*`` for a public message.
         kind: Its name on the wire.
-        body_bytes: Length of its canonical body, before sealing.
-        envelope_bytes: Length of the whole signed envelope.
+        recipients: Parties in order, or ``*`` for a public message. The sender itself, where
+            it is among them, gets none.
+        count: How many messages.
+        sequence: Number of the first among the sender's messages.
+        frame_bytes: Length of each signed envelope without the recipient's name and the number.
     """
 
     sender: str
-    recipient: str
     kind: str
-    body_bytes: int
-    envelope_bytes: int
+    recipients: tuple[str, ...]
+    count: int
+    sequence: int
+    frame_bytes: int
+
+    def envelopes(self) -> Iterator[tuple[str, int]]:
+        """Return each recipient with the length of the whole signed envelope."""
+        others = (name for name in self.recipients if name != self.sender)
+        for number, recipient in enumerate(others, self.sequence):
+            yield recipient, self.frame_bytes + len(recipient) + integer_length(number)
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A message whose long fields were left empty; ``filler`` is what they add on the wire."""
+def batches_of(agreement: Agreement, lengths: Lengths, roster: tuple[str, ...]) -> Iterator[Batch]:
+    """Return what every party sends in a run in which nobody is silent, by sender.
 
-    body: Body
-    recipient: str = envelope.EVERYONE
-    filler: int = 0
-
-
-def messages_of(agreement: Agreement, members: Iterable[str]) -> tuple[Message, ...]:
-    """Return the messages of a run whose sum is over ``members``, by sender."""
-    roster = tuple(sorted(members))
-    return tuple(
-        _measured(sender, number, draft)
-        for sender in sorted(agreement.parties)
-        for number, draft in enumerate(_drafts(agreement, sender, roster))
-    )
+    Args:
+        agreement: The agreement.
+        lengths: Of its messages.
+        roster: The members of the sum, sorted.
+    """
+    frames = {kind: _frame(kind, size) for kind, size in lengths.bodies(roster).items()}
+    sole = {role: agreement.names(role) for role in (AGGREGATOR, KEY_HOLDER, STUDENT)}
+    members = frozenset(roster)
+    for sender, party in sorted(agreement.parties.items()):
+        sequence = 0
+        for kind, recipients in _said(agreement, party.role, sole):
+            if kind in _OF_MEMBERS and sender not in members:
+                continue
+            to = roster if kind == "mask-share" else recipients
+            count = len(to) - (kind == "mask-share")
+            frame = _frame(kind, lengths.ledgers[sender]) if kind == "ledger" else frames[kind]
+            yield Batch(sender, kind, to, count, sequence, frame + len(sender))
+            sequence += count
 
 
 # --- who says what -----------------------------------------------------------------
 
+_PUBLIC = (envelope.EVERYONE,)
+_OF_MEMBERS = frozenset(("mask-share", "roster-signature", "upload"))
 
-def _drafts(agreement: Agreement, party: str, roster: tuple[str, ...]) -> Iterator[_Draft]:
-    role = agreement.parties[party].role
-    yield _Draft(Nonce(b""), filler=base64_length(_RANDOM_BYTES))
-    yield _Draft(Keys(b""), filler=base64_length(keys.SEALING_PUBLIC_BYTES))
-    if party == agreement.custodian:
-        yield _Draft(FeatureKey(b""), filler=base64_length(public_key_bytes(agreement)))
+
+def _said(
+    agreement: Agreement, role: Role, sole: dict[Role, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return the kinds that a party of a role sends, in order, and to whom."""
+    yield "nonce", _PUBLIC
+    yield "keys", _PUBLIC
+    if role == agreement.custody:
+        yield "feature-key", _PUBLIC
     if role == STUDENT:
-        yield from _query(agreement)
-    yield _Draft(Ready(_HASH, _HASH))
+        yield "query-key", _PUBLIC
+        yield "query", agreement.teachers
+        yield "query-secret", sole[AGGREGATOR]
+    yield "ready", _PUBLIC
     if role == TEACHER:
-        yield from _answer(agreement, party)
-    if party in roster:
-        yield from _upload(agreement, party, roster)
+        yield "ledger", _PUBLIC
+        yield "reply", sole[AGGREGATOR]
+        yield "blind", sole[KEY_HOLDER]
+        yield "mask-share", ()
+        yield "roster-signature", _PUBLIC
+        yield "upload", _PUBLIC
     if role == AGGREGATOR:
-        yield from _aggregate(agreement, roster)
+        yield "blinded-scores", sole[KEY_HOLDER]
+        yield "sum", _PUBLIC
     if role == KEY_HOLDER:
-        yield _Draft(_roster(agreement, roster))
+        yield "roster", _PUBLIC
         if agreement.custody == AGGREGATOR:
-            yield _Draft(Permit(_HASH, _HASH, dict.fromkeys(roster, _HASH)))
-    if party == agreement.custodian:
-        yield from _release(agreement, roster)
+            yield "permit", _PUBLIC
+    if role == agreement.custody:
+        if not agreement.publish.sums:
+            yield "sealed-sum", sole[STUDENT]
+        yield "release", _PUBLIC
     if role == STUDENT:
-        yield _Draft(Result(_HASH, _HASH))
+        yield "result", _PUBLIC
 
 
-def _query(agreement: Agreement) -> Iterator[_Draft]:
-    encrypted = agreement.protection.he
-    size = agreement.encryption.query_modulus_bits // 8
-    modulus, roots = (size, ROUNDS) if encrypted else (len(b"none"), 0)
-    prime = size // 2 if encrypted else len(b"none")
-    yield _Draft(
-        QueryKey(b"", (), _HASH), filler=base64_length(modulus) + array_length(roots, modulus)
-    )
-    for teacher in agreement.teachers:
-        filler = array_length(agreement.saliency.values, reply_bytes(agreement))
-        yield _Draft(Query(()), teacher, filler)
-    yield _Draft(QuerySecret(()), agreement.only(AGGREGATOR), array_length(2, prime))
+# --- how long it is ----------------------------------------------------------------
 
 
-def _answer(agreement: Agreement, teacher: str) -> Iterator[_Draft]:
-    yield _Draft(_segment(agreement, teacher))
-    reply, blind = reply_bytes(agreement), score_bytes(agreement)
-    yield _Draft(Reply(_HASH, b""), agreement.only(AGGREGATOR), base64_length(reply))
-    if not agreement.protection.he:
-        blind = 0
-    yield _Draft(Blind(_HASH, b""), agreement.only(KEY_HOLDER), base64_length(blind))
+class Lengths:
+    """Lengths of canonical bodies, before sealing.
+
+    Attributes:
+        ledgers: Of each teacher's ledger segment.
+    """
+
+    def __init__(self, agreement: Agreement) -> None:
+        encrypted, teachers = agreement.protection.he, agreement.teachers
+        reply, blind = reply_bytes(agreement), score_bytes(agreement)
+        modulus = agreement.encryption.query_modulus_bits // 8 if encrypted else len(_NO_KEY)
+        prime = modulus // 2 if encrypted else modulus
+        values = integer_length(agreement.feature_values) - 1
+        signal = values + base64_length(signal_bytes(agreement))
+        released = base64_length(8 * agreement.feature_values)
+        publish = agreement.publish
+        self._varying = {
+            "nonce": base64_length(_RANDOM_BYTES),
+            "keys": base64_length(keys.SEALING_PUBLIC_BYTES),
+            "feature-key": base64_length(public_key_bytes(agreement)),
+            "query-key": base64_length(modulus) + array_length(ROUNDS * encrypted, modulus),
+            "query": query_body_bytes(agreement) - _empty("query"),
+            "query-secret": array_length(2, prime),
+            "ready": 0,
+            "reply": base64_length(reply),
+            "blind": base64_length(blind * encrypted),
+            "blinded-scores": map_length(teachers, base64_length(blind) + 2),
+            "roster": map_length(teachers, _HASH_LENGTH) + _scores_length(agreement),
+            "mask-share": base64_length(_RANDOM_BYTES),
+            "roster-signature": 0,
+            "upload": signal,
+            "sum": signal,
+            "permit": 0,
+            "sealed-sum": released,
+            "release": released * publish.sums
+            + base64_length(secret_key_bytes(agreement)) * publish.feature_key,
+            "result": 0,
+        }
+        entry_of = {name: noise_plan(agreement, name).event for name in teachers}
+        length_of = {event: _segment(agreement, event) for event in set(entry_of.values())}
+        self.ledgers = {name: length_of[event] for name, event in entry_of.items()}
+
+    def bodies(self, roster: tuple[str, ...]) -> dict[str, int]:
+        """Return the length of each kind but ledgers in a run whose sum is over ``roster``."""
+        named = map_length(roster, _HASH_LENGTH)
+        members = {"roster": texts_length(roster), "sum": named, "permit": named, "release": named}
+        return {
+            kind: _empty(kind) + varying + members.get(kind, 0)
+            for kind, varying in self._varying.items()
+        }
 
 
-def _upload(agreement: Agreement, teacher: str, roster: tuple[str, ...]) -> Iterator[_Draft]:
-    for other in roster:
-        if other != teacher:
-            yield _Draft(MaskShare(_HASH, b""), other, base64_length(_RANDOM_BYTES))
-    yield _Draft(RosterSignature(_HASH))
-    body = Upload(_HASH, _HASH, _HASH, agreement.feature_values, b"")
-    yield _Draft(body, filler=base64_length(signal_bytes(agreement)))
+def query_body_bytes(agreement: Agreement) -> int:
+    """Return the length of a query's body, which the agreement's rules bound (L9)."""
+    return _empty("query") + array_length(agreement.saliency.values, reply_bytes(agreement))
 
 
-def _aggregate(agreement: Agreement, roster: tuple[str, ...]) -> Iterator[_Draft]:
-    scores: dict[str, Any] = dict.fromkeys(agreement.teachers, b"")
-    filler = base64_length(score_bytes(agreement)) * len(scores)
-    yield _Draft(BlindedScores(_HASH, scores), agreement.only(KEY_HOLDER), filler)
-    body = Sum(_HASH, dict.fromkeys(roster, _HASH), agreement.feature_values, b"")
-    yield _Draft(body, filler=base64_length(signal_bytes(agreement)))
-
-
-def _release(agreement: Agreement, roster: tuple[str, ...]) -> Iterator[_Draft]:
-    publish, values = agreement.publish, base64_length(8 * agreement.feature_values)
-    if not publish.sums:
-        yield _Draft(SealedSum(_HASH, b""), agreement.only(STUDENT), values)
-    shown = values if publish.sums else 0
-    if publish.feature_key:
-        shown += base64_length(secret_key_bytes(agreement))
-    body = Release(_HASH, _HASH, dict.fromkeys(roster, _HASH), b"", b"")
-    yield _Draft(body, filler=shown)
-
-
-def _roster(agreement: Agreement, roster: tuple[str, ...]) -> Roster:
+def _scores_length(agreement: Agreement) -> int:
     teachers = agreement.teachers
-    scores: dict[str, float] = {}
-    if agreement.publish.scores == "values":
-        scores = dict.fromkeys(teachers, _SCORE)
-    elif agreement.publish.scores == "order":
-        scores = {name: float(place) for place, name in enumerate(teachers, 1)}
-    return Roster(1, roster, _HASH, _HASH, dict.fromkeys(teachers, _HASH), scores)
+    match agreement.publish.scores:
+        case "values":
+            return map_length(teachers, _SCORE_LENGTH)
+        case "order":
+            places = range(1, len(teachers) + 1)
+            return map_length(teachers, 0) + sum(map(integer_length, places))
+        case "none":
+            return 0
 
 
-def _segment(agreement: Agreement, teacher: str) -> LedgerSegment:
-    event, privacy = noise_plan(agreement, teacher).event, agreement.privacy
-    rho = rho_of([event])
+def _segment(agreement: Agreement, event: DiscreteGaussianRelease) -> int:
+    """Return the length of a ledger segment that is charged with one event."""
+    privacy, rho = agreement.privacy, rho_of([event])
     charge = {
         "agreement": _HASH,
         "events": events_to_list([event]),
@@ -203,33 +221,34 @@ def _segment(agreement: Agreement, teacher: str) -> LedgerSegment:
         "delta": privacy.delta,
         "budget": privacy.agreement_budget,
     }
-    entries = tuple(
+    entries = [
         make_entry(_DATA_SET, kind, _HASH, body, position=position, previous=_HASH)
         for position, (kind, body) in enumerate((("reserve", charge), ("commit", {})), 1)
-    )
-    return LedgerSegment(entries, _HASH)
+    ]
+    return _empty("ledger") + len(canonical.encode(entries)) - 2
 
 
-# --- how long it is ----------------------------------------------------------------
+@cache
+def _empty(kind: str) -> int:
+    """Return the length of a kind's body whose hashes are there and nothing else is."""
+    nothing: dict[Any, Any] = {str: _HASH, bytes: "", int: 0, tuple: [], dict: {}}
+    hints = get_type_hints(RULES[kind].body).items()
+    values = {name: nothing[get_origin(hint) or hint] for name, hint in hints}
+    return len(canonical.encode(values))
 
 
-def _measured(sender: str, sequence: int, draft: _Draft) -> Message:
-    kind = KIND_OF[type(draft.body)]
+@cache
+def _around(kind: str) -> int:
+    """Return the length of a kind's envelope without body, names and number."""
     message_class = RULES[kind].message_class
-    body_bytes = len(canonical.encode(bodies.to_json(draft.body))) + draft.filler
     run_id = "" if kind == "nonce" else _HASH
-    header = envelope.Header(
-        envelope.VERSION,
-        run_id,
-        _HASH,
-        sender,
-        draft.recipient,
-        sequence,
-        kind,
-        message_class,
-        _HASH,
+    header = envelope.Header(envelope.VERSION, run_id, _HASH, "", "", 0, kind, message_class, _HASH)
+    return len(envelope.Envelope(header, 0, bytes(64)).to_bytes()) - 2
+
+
+def _frame(kind: str, body_bytes: int) -> int:
+    """Return the length of an envelope without names and number."""
+    sealed = RULES[kind].message_class == "sealed"
+    return _around(kind) + (
+        2 + base64_length(body_bytes + _SEALING_BYTES) if sealed else body_bytes
     )
-    around = len(envelope.Envelope(header, 0, bytes(64)).to_bytes()) - 1
-    sealed = message_class == "sealed"
-    travels = 2 + base64_length(body_bytes + _SEALING_BYTES) if sealed else body_bytes
-    return Message(sender, draft.recipient, kind, body_bytes, around + travels)

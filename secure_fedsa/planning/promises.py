@@ -6,7 +6,7 @@ the same plan.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
@@ -14,7 +14,9 @@ from secure_fedsa.encryption.interface import bfv_parameters, score_bound
 from secure_fedsa.encryption.parameters import Headroom, check_headroom
 from secure_fedsa.encryption.scoring import score_modulus
 from secure_fedsa.errors import AgreementError, PrivacyParameterError, SecureFedsaError
-from secure_fedsa.planning.traffic import Traffic, traffic
+from secure_fedsa.planning.messages import query_body_bytes
+from secure_fedsa.planning.sizes import reply_bytes
+from secure_fedsa.planning.traffic import Traffic, check_length, traffic
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.roles.noisy_release import noise_plan
@@ -38,8 +40,8 @@ class PlanError(AgreementError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What was proved about a run before it starts.
+class Promises:
+    """What an agreement was found to be able to keep, by its own rules and L1 to L9.
 
     Attributes:
         accounting: The headline epsilon and its cross-checks, for the worst teacher.
@@ -51,7 +53,6 @@ class Plan:
         upload_bytes: Most bytes of one teacher's encrypted features.
         query_bytes: Bytes of the encrypted query.
         smallest_sum: Fewest teachers whose sum may be opened.
-        traffic: Messages and bytes by party.
         tolerated_losses: Teachers that may drop out after the roster is complete: none.
     """
 
@@ -62,8 +63,18 @@ class Plan:
     upload_bytes: int
     query_bytes: int
     smallest_sum: int
+    tolerated_losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Promises):
+    """What was proved about a run before it starts: promises, and what they cost.
+
+    Attributes:
+        traffic: Messages and bytes by party.
+    """
+
     traffic: Traffic
-    tolerated_losses: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -93,28 +104,48 @@ def plan(agreement: Agreement) -> Plan:
             message would be too long. Nothing has happened yet.
         CrossCheckError: If two accountants disagree.
     """
+    kept = check_promises(agreement)
+    try:
+        sent = traffic(agreement)
+    except AgreementError as error:
+        raise PlanError.of(error) from error
+    return Plan(**{entry.name: getattr(kept, entry.name) for entry in fields(kept)}, traffic=sent)
+
+
+def check_promises(agreement: Agreement) -> Promises:
+    """Return what whoever meets an agreement must judge of it, as :func:`plan` does first.
+
+    The traffic is for those who will send it: of a run that is over, the messages show their
+    lengths themselves.
+
+    Raises:
+        PlanError: As :func:`plan`; of messages, only the query is judged.
+        CrossCheckError: If two accountants disagree.
+    """
     try:
         agreement.check()
-        return _plan(agreement)
+        return _promises(agreement)
     except AgreementError as error:
         raise PlanError.of(error) from error
 
 
-def _plan(agreement: Agreement) -> Plan:
+def _promises(agreement: Agreement) -> Promises:
     accounting = _accounting(agreement)
     _check_scales(agreement)
     headroom, modulus = _arithmetic(agreement)
     encrypted, values = agreement.protection.he, agreement.saliency.values
-    return Plan(
+    found = Promises(
         accounting=accounting,
         runs_in_budget=_runs_in_budget(agreement, accounting),
         headroom=headroom if encrypted else None,
         collusion_bits=modulus.bit_length() - 1 if encrypted else None,
         upload_bytes=headroom.payload_bytes if encrypted else 8 * agreement.feature_values,
-        query_bytes=values * (agreement.encryption.query_modulus_bits // 4 if encrypted else 8),
+        query_bytes=values * reply_bytes(agreement),
         smallest_sum=agreement.selection.smallest_sum,
-        traffic=traffic(agreement),
+        tolerated_losses=0,
     )
+    check_length("query", query_body_bytes(agreement))
+    return found
 
 
 def _runs_in_budget(agreement: Agreement, accounting: CrossCheck) -> int:
@@ -160,12 +191,6 @@ def _check_scales(agreement: Agreement) -> None:
 def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
     """Return headroom and score modulus; without encryption sums and scores wrap as well."""
     bits = agreement.encryption.query_modulus_bits
-    if bits % 16:
-        raise AgreementError(
-            "encryption.query_modulus_bits",
-            f"{bits} bits make no two primes of whole bytes.",
-            do="Use a multiple of 16; 3072 is usual.",
-        )
     clause = "encryption"
     try:
         parameters = bfv_parameters(agreement)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
+from functools import cache
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.interface import bfv_parameters, score_bound
@@ -21,6 +23,21 @@ def base64_length(size: int) -> int:
 def array_length(count: int, size: int) -> int:
     """Return what ``count`` byte strings add to an empty JSON array."""
     return count * (base64_length(size) + 3) - (count > 0)
+
+
+def texts_length(texts: Collection[str]) -> int:
+    """Return what short texts (that need no escapes) add to an empty JSON array."""
+    return sum(map(len, texts)) + 3 * len(texts) - bool(texts)
+
+
+def map_length(names: Collection[str], value: int) -> int:
+    """Return what a member a name, each value ``value`` long, adds to an empty JSON object."""
+    return texts_length(names) + len(names) * (value + 1)
+
+
+def integer_length(number: int) -> int:
+    """Return the length of a whole number, not negative, in JSON."""
+    return len(str(number))
 
 
 def reply_bytes(agreement: Agreement) -> int:
@@ -63,6 +80,7 @@ def _key_bytes(agreement: Agreement, polynomials: int) -> int:
     return _KEY_CONTAINER_BYTES + _compressed(sizes, polynomials, parameters.poly_modulus_degree)
 
 
+@cache
 def _compressed(bit_sizes: tuple[int, ...], polynomials: int, degree: int) -> int:
     """Return how long SEAL writes polynomials that look uniform.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cache
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.messages import RULES
-from secure_fedsa.planning.messages import Message, messages_of
-from secure_fedsa.wire import envelope
+from secure_fedsa.planning.messages import Lengths, batches_of
+from secure_fedsa.planning.sizes import integer_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +47,82 @@ def traffic(agreement: Agreement) -> Traffic:
     Raises:
         AgreementError: If a message would be longer than its kind may be.
     """
-    fullest = agreement.teachers[: agreement.selection.select]
-    messages = messages_of(agreement, fullest)
-    for message in messages:
-        _check_length(message)
-    total: Counter[str] = Counter()
-    for message in messages:
-        total[message.kind] += message.envelope_bytes
-    kinds = {kind: total[kind] for kind in RULES if kind in total}
-    loads = {name: load_of(agreement, name, messages) for name in agreement.parties}
-    alike: dict[tuple[int, int], Load] = {}
+    fullest, lengths = agreement.teachers[: agreement.selection.select], Lengths(agreement)
+    longest = max(lengths.ledgers.values())
+    for kind, size in {**lengths.bodies(fullest), "ledger": longest}.items():
+        check_length(kind, size)
+    kinds, loads = _counted(agreement, lengths, fullest)
+    shorter, members = fullest[: len(fullest) - 1], frozenset(fullest)
+    alike: dict[tuple[int, bool], Load] = {}  # one of several of equally long names stands for all
     for teacher in agreement.teachers:
-        key = (len(teacher), teacher in fullest)
+        key = (len(teacher), teacher in members)
         if key not in alike:
-            others = [name for name in fullest if name != teacher]
-            roster = [teacher, *others[: len(fullest) - 1]]
-            alike[key] = load_of(agreement, teacher, messages_of(agreement, roster))
+            instead = tuple(sorted((teacher, *shorter)))
+            among = loads if key[1] else _counted(agreement, lengths, instead)[1]
+            alike[key] = among[teacher]
         loads[teacher] = alike[key]
     return Traffic(sum(kinds.values()), kinds, loads)
 
 
-def load_of(agreement: Agreement, party: str, messages: Iterable[Message]) -> Load:
-    """Return what a party sends and takes; a public message is taken by all whom it concerns."""
-    role = agreement.parties[party].role
-    total: Counter[str] = Counter()
-    for message in messages:
-        if message.sender == party:
-            total["sent"] += 1
-            total["sent_bytes"] += message.envelope_bytes
-        elif message.recipient == party or (
-            message.recipient == envelope.EVERYONE and role in RULES[message.kind].recipients
-        ):
-            total["received"] += 1
-            total["received_bytes"] += message.envelope_bytes
-    return Load(total["sent"], total["sent_bytes"], total["received"], total["received_bytes"])
+def _counted(
+    agreement: Agreement, lengths: Lengths, roster: tuple[str, ...]
+) -> tuple[dict[str, int], dict[str, Load]]:
+    """Return bytes by kind and loads by party of a run whose sum is over ``roster``."""
+    parties = agreement.parties
+    sent, taken = {name: _Tally() for name in parties}, {name: _Tally() for name in parties}
+    shown: defaultdict[str, _Tally] = defaultdict(_Tally)
+    by_kind: Counter[str] = Counter()
+    place = {name: number for number, name in enumerate(roster)}
+    letters = sum(map(len, roster))
+    for batch in batches_of(agreement, lengths, roster):
+        sender, kind, rule = batch.sender, batch.kind, RULES[batch.kind]
+        if kind == "mask-share":
+            # To and from each other member; only the numbers' digits differ. Who stands before
+            # this one in the roster has its share at one place less among its own.
+            both = batch.count * batch.frame_bytes + letters - len(sender)
+            before, number = place[sender], batch.sequence + place[sender]
+            size = both + _digits(batch.sequence, batch.count)
+            digits = before * integer_length(number - 1)
+            digits += (batch.count - before) * integer_length(number)
+            taken[sender].add(batch.count, both + digits)
+        else:
+            envelopes = dict(batch.envelopes())
+            size = sum(envelopes.values())
+            if rule.message_class == "public":
+                shown[kind].add(1, size)
+                if parties[sender].role in rule.recipients:
+                    taken[sender].add(-1, -size)
+            else:
+                for recipient, length in envelopes.items():
+                    taken[recipient].add(1, length)
+        sent[sender].add(batch.count, size)
+        by_kind[kind] += size
+    for name, party in parties.items():
+        for kind, tally in shown.items():
+            if party.role in RULES[kind].recipients:
+                taken[name].add(tally.messages, tally.size)
+    kinds = {kind: by_kind[kind] for kind in RULES if kind in by_kind}
+    loads = {
+        name: Load(sent[name].messages, sent[name].size, taken[name].messages, taken[name].size)
+        for name in parties
+    }
+    return kinds, loads
+
+
+@dataclass(slots=True)
+class _Tally:
+    messages: int = 0
+    size: int = 0
+
+    def add(self, messages: int, size: int) -> None:
+        self.messages += messages
+        self.size += size
+
+
+@cache
+def _digits(first: int, count: int) -> int:
+    """Return how many digits ``count`` numbers from ``first`` on have."""
+    return sum(map(integer_length, range(first, first + count)))
 
 
 _CLAUSE_OF_LENGTH = {
@@ -92,12 +134,17 @@ _CLAUSE_OF_LENGTH = {
 }
 
 
-def _check_length(message: Message) -> None:
-    limit = RULES[message.kind].maximum_bytes
-    if message.body_bytes > limit:
+def check_length(kind: str, body_bytes: int) -> None:
+    """Refuse an agreement under which a message would be longer than its kind may be.
+
+    Raises:
+        AgreementError: Naming the clause that makes it so long.
+    """
+    limit = RULES[kind].maximum_bytes
+    if body_bytes > limit:
         raise AgreementError(
-            _CLAUSE_OF_LENGTH.get(message.kind, "parties"),
-            f"a {message.kind} message would take {message.body_bytes} bytes.",
+            _CLAUSE_OF_LENGTH.get(kind, "parties"),
+            f"a {kind} message would take {body_bytes} bytes.",
             why=f"Nobody takes one of more than {limit}.",
             do="Use fewer values, or fewer parties.",
         )

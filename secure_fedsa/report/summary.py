@@ -8,7 +8,7 @@ from typing import Any
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import VerificationError
 from secure_fedsa.messages import Roster
-from secure_fedsa.planning import Plan
+from secure_fedsa.planning import Promises
 
 VIEWS = ("other-teachers", "aggregator", "key-holder", "student", "auditor", "all-others-together")
 
@@ -40,7 +40,7 @@ class RunFacts:
     """
 
     agreement: Agreement
-    plan: Plan
+    plan: Promises
     run_id: str
     seed: int
     simulated_noise: bool
@@ -116,7 +116,7 @@ def facts_of(
     summary: dict[str, Any],
     *,
     agreement: Agreement,
-    plan: Plan,
+    plan: Promises,
     roster: Roster,
     charged: tuple[str, ...],
 ) -> RunFacts:

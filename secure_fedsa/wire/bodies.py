@@ -7,6 +7,7 @@ base64; a missing, extra or wrongly typed field is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -18,6 +19,7 @@ from secure_fedsa.wire.canonical import Json, from_base64, to_base64
 T = TypeVar("T", bound=Body)
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_EXACT = (str, int, bool)
 
 
 def to_json(body: Body) -> Json:
@@ -65,15 +67,27 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, str) and _HASH.fullmatch(value):
             return value
         raise DataError(f"{where} is not 64 lower-case hexadecimal digits.")
-    origin = get_origin(hint)
+    origin, inner = _parts(hint)
     if origin is tuple and isinstance(value, list):
-        return tuple(_typed(get_args(hint)[0], item, where) for item in value)
+        return tuple(_each(inner, value, where))
     if origin is dict and isinstance(value, dict):
-        return {key: _typed(get_args(hint)[1], item, where) for key, item in value.items()}
+        return dict(zip(value, _each(inner, value.values(), where), strict=True))
     if hint is bytes and isinstance(value, str):
         return from_base64(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if hint in (str, int, bool) and type(value) is hint:
+    if hint in _EXACT and type(value) is hint:
         return value
     raise DataError(f"{where} has the wrong type: {type(value).__name__}.")
+
+
+def _each(hint: Any, values: Collection[Any], where: str) -> Iterable[Any]:
+    if hint is Any or (hint in _EXACT and set(map(type, values)) <= {hint}):
+        return values  # at once: there may be a million
+    return [_typed(hint, value, where) for value in values]
+
+
+@cache
+def _parts(hint: Any) -> tuple[Any, Any]:
+    """Return what a hint is of, and the hint of its elements or values."""
+    return get_origin(hint), (get_args(hint) or (None,))[-1 if get_origin(hint) is dict else 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
@@ -15,7 +17,7 @@ from secure_fedsa.audit.verify import verify_folder
 from secure_fedsa.errors import VerificationError
 from secure_fedsa.roles.refusals import shown
 from secure_fedsa.wire import canonical
-from tests.audit.folders import honest
+from tests.audit.folders import honest, write
 from tests.audit.forging import STEPS, Forgery, Value, verify
 
 FLIPS = 2_000
@@ -54,6 +56,52 @@ def test_flipped_bits_on_disk_are_found_too(tmp_path: Path) -> None:
         assert caught.value.file == name
         (folder / name).write_bytes(data)
     verify_folder(folder)
+
+
+_MIB = 2**20
+_UPLOAD = 24 * _MIB
+_MEASURE = """
+import sys
+from pathlib import Path
+from secure_fedsa.audit.verify import verify_folder
+from secure_fedsa.errors import VerificationError
+
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+def refusal(folder):
+    try:
+        verify_folder(Path(folder))
+    except VerificationError as error:
+        return str(error)
+
+refusal(sys.argv[1])
+before = most()
+print(refusal(sys.argv[2]))
+print(most() - before)
+"""
+
+
+def test_a_large_folder_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Whoever can make a gigabyte of files must not take a gigabyte of the reader's memory.
+
+    Measured is the verifier's own process, from a small refused folder to a large one.
+    """
+    forgery = Forgery()
+    members = forgery.roster["members"]
+    forgery.body("upload", members[0])["ciphertext"] = canonical.to_base64(bytes(3 * _MIB // 4))
+    small = write(tmp_path / "small", forgery.build("sum"))
+    for member in members:
+        forgery.body("upload", member)["ciphertext"] = "A" * _UPLOAD
+    large = write(tmp_path / "large", forgery.build("sum"))
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, small, large], capture_output=True, text=True, check=True
+    )
+    reason, grown = done.stdout.splitlines()
+    assert "is too long" in reason
+    assert len(members) == 4
+    # One file in a few forms (text, value, bytes): 3.5 times its length. Kept, all four took 9.
+    assert int(grown) < 5 * _UPLOAD, f"{int(grown) // _MIB} MiB"
 
 
 STRANGE: tuple[Any, ...] = (

@@ -230,6 +230,24 @@ def test_very_many_values_in_many_files_are_not_read(monkeypatch: pytest.MonkeyP
         verify(files)
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("feature-key", "public_key"), ("sum", "ciphertext"), ("release", "secret_key")],
+)
+def test_what_is_longer_than_agreed_is_not_read(kind: str, field: str) -> None:
+    """The agreement says how long keys and sums are: more would only fill the memory."""
+    forgery = Forgery()
+    forgery.body(kind)[field] = canonical.to_base64(bytes(2**19))
+    refused(forgery.build(), forgery.name(forgery.message(kind)), "are the most as agreed")
+
+
+def test_no_more_rosters_are_read_than_can_follow_each_other() -> None:
+    """Each leaves somebody out, so there are no more than teachers."""
+    forgery = Forgery()
+    more = [forgery.double(forgery.message("roster")) for _ in range(4)]
+    refused(forgery.build(), forgery.name(more[-1]), "is number 5 roster of key-holder")
+
+
 def test_a_missing_number_is_a_missing_message() -> None:
     """Who can leave out a message can leave out the one that would convict."""
     forgery = Forgery()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit import agreed
 from secure_fedsa.encryption.paillier import generate_paillier
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey
@@ -88,6 +90,17 @@ def test_comments_are_for_people() -> None:
     files = forgery.build()
     files[AGREEMENT] = b"  # " + b"." * 200 + b"\n" + files[AGREEMENT]
     verify(forgery.receipt(files))
+
+
+def test_a_verifier_counts_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run would send is for those who will send it: a reader would only wait."""
+
+    def counted(_agreement: Agreement) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("secure_fedsa.planning.promises.traffic", counted)
+    agreed._judged.cache_clear()
+    verify(Forgery().build())
 
 
 def test_an_older_agreement_of_the_same_parties_is_another_agreement() -> None:
