@@ -156,8 +156,8 @@ def _encryption(facts: RunFacts) -> str:
         f"{wording.encryption_on(agreement)} Sums: BFV, degree {encryption.poly_modulus_degree}, "
         f"plain modulus {encryption.plain_modulus}. Query: Paillier, "
         f"{encryption.query_modulus_bits} bits. By agreement the feature key is held by "
-        f"{wording.custodian(agreement)}, whose word it is that nobody else had it before the "
-        "release."
+        f"{wording.custodian(agreement)}; the run folder does not show who else had it before "
+        "the release."
     )
 
 

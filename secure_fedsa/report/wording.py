@@ -194,8 +194,8 @@ def encryption_on(agreement: Agreement) -> str:
             "holder permits; masks are to keep single signals from it. "
         )
     return text + (
-        f"That no other sum was opened is attested by {name}; that a teacher masked its signal is "
-        "that teacher's word."
+        f"That no other sum was opened is attested by {name}; that a teacher masked its signal "
+        "before it encrypted it, the folder does not show."
     )
 
 
@@ -218,18 +218,19 @@ def withheld(agreement: Agreement) -> list[str]:
     publish, found = agreement.publish, []
     if not publish.ciphertexts:
         found.append(
-            "The uploads and their sum are not published; their signed hashes are. What they hold "
-            f"is attested by {_both(agreement)}."
+            "The uploads and their sum are not published; their signed hashes are. That the sum is "
+            f"theirs is attested by {_both(agreement)}."
         )
     if not publish.sums:
         found.append(
-            "The opened sum is not published: it is said to have gone to the student alone, "
-            f"sealed, which is attested by {agreement.custodian}."
+            "The opened sum is not published: by agreement it goes to the student, sealed. The "
+            "folder does not show who else saw it."
         )
     if agreement.protection.he and not publish.feature_key:
         found.append(
             "The one-use feature key is not published, so no reader can decrypt again. That it was "
-            f"erased, and given to nobody, is attested by {agreement.custodian}."
+            f"erased at the end is attested by {agreement.custodian}; the folder does not show who "
+            "else had it."
         )
     if publish.scores == "none":
         found.append("Neither the scores nor their order are published.")

@@ -117,3 +117,17 @@ def test_nobody_shows_it_as_a_sum_over_all(
     with pytest.raises(VerificationError) as caught:
         verify(forgery.build())
     assert caught.value.file == file
+
+
+@pytest.mark.parametrize("kind", ["ledger", "reply", "keys"])
+def test_a_teacher_outside_the_sum_can_prevent_the_receipt(
+    kind: str, lost: tuple[Folder, LocalRun]
+) -> None:
+    """SECURITY.md says so: what all refused still stands among its sender's messages."""
+    forgery = Forgery(folder=lost[0])
+    original = forgery.message(kind, LOST)
+    second = forgery.add(kind, LOST, original.get("body"), original["header"]["recipient"])
+    second["header"]["body_sha256"] = original["header"]["body_sha256"]
+    with pytest.raises(VerificationError, match=f"second {kind}") as caught:
+        verify(forgery.build())
+    assert caught.value.file == forgery.name(second)

@@ -221,11 +221,11 @@ def test_what_the_folder_does_not_show_is_somebodys_word(custody: Role) -> None:
     for text in (page(made).text, model_card(*runs.both(made))):
         words = re.sub(r"\s+", " ", text)
         for fact in (
-            "said to have gone to the student alone, sealed, which is attested by " + custody,
-            f"That it was erased, and given to nobody, is attested by {custody}",
-            "What they hold is attested by aggregator and key-holder",
+            "it goes to the student, sealed. The folder does not show who else saw it.",
+            f"That it was erased at the end is attested by {custody}; the folder does not show who",
+            "That the sum is theirs is attested by aggregator and key-holder",
             f"That no other sum was opened is attested by {custody}",
-            "that a teacher masked its signal is that teacher's word",
+            "that a teacher masked its signal before it encrypted it, the folder does not show",
             "by the scores of their noisy saliency as the signers attest",
             "The student was built from the released sum as agreed.",
         ):

@@ -30,7 +30,7 @@ def test_says_what_a_user_of_the_student_must_know() -> None:
         "`architecture.json`",
         'the most that it says is "consistent, identities not checked"',
         "*attested by teacher-1, teacher-2,",
-        "By agreement the feature key is held by the key holder, whose word it is",
+        "By agreement the feature key is held by the key holder; the run folder does not",
     ):
         assert words in card
     assert "ARE OFF" not in card
@@ -42,7 +42,7 @@ def test_says_who_held_the_key_and_what_is_left_out() -> None:
     """A student whose makers could open the sum alone would pass for a better guarded one."""
     publish = Publish("none", ciphertexts=False, sums=False, feature_key=False)
     card = model_card(*runs.both(runs.facts(custody="aggregator", publish=publish)))
-    assert "By agreement the feature key is held by the aggregator, whose word it is" in card
+    assert "By agreement the feature key is held by the aggregator; the run folder does not" in card
     assert "No other sum of this run was opened. *attested by aggregator*" in card
     assert "- The opened sum is not published" in card
 
