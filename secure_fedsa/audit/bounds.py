@@ -46,9 +46,7 @@ def longest_files(agreement: Agreement) -> dict[str, int]:
             for number in (2, 1)
         )
     shown = values * publish.sums + secret * publish.feature_key
-    longest = {"sum": longest_signal(agreement), "release": shown}
-    if publish.ciphertexts or not agreement.protection.he:
-        longest["feature-key"] = public
+    longest = {"sum": longest_signal(agreement), "release": shown, "feature-key": public}
     return {kind: base64_length(size) + _AROUND for kind, size in longest.items()}
 
 

@@ -61,7 +61,7 @@ class Claim:
         parameters: Of the agreement.
         values: Length of a signal.
         public_key: The feature key that members encrypted to.
-        uploads: Ciphertexts by member.
+        uploads: Ciphertexts by member; none where they are withheld.
         total: The claimed sum.
         secret_key: The published one-use key; empty if it is not published.
         released: The values that the sum is said to hold, little-endian int64; empty

@@ -102,25 +102,25 @@ def check_arithmetic(
         VerificationError: If the published key belongs to another public key, the sum is
             not the uploads', or it does not open to the released values.
     """
-    if total.body is None:
-        return
     if opening.agreement.protection.he:
         _check_encrypted(opening, given, total, opened)
-    else:
+    elif total.body is not None:
         _check_plain(opening, given, total, opened)
 
 
 def _check_encrypted(
     opening: Opening, given: Contributions, total: Message, opened: Message
 ) -> None:
+    """Check the feature key, and the ciphertexts under it where they are shown."""
     agreement, release = opening.agreement, opened.says(Release)
     transcript = opening.transcript
+    uploads = {} if total.body is None else given.uploads
     claim = Claim(
         parameters=bfv_parameters(agreement),
         values=agreement.feature_values,
         public_key=opening.session.feature_key,
-        uploads=Fetched(given.uploads, lambda name: transcript.ciphertext_of(given.uploads[name])),
-        total=transcript.ciphertext_of(total),
+        uploads=Fetched(uploads, lambda name: transcript.ciphertext_of(uploads[name])),
+        total=b"" if total.body is None else transcript.ciphertext_of(total),
         secret_key=release.secret_key,
         released=release.values if release.secret_key else b"",
     )
@@ -130,7 +130,7 @@ def _check_encrypted(
             "feature-key": opening.feature_key_file,
             "sum": total.file,
             "release": opened.file,
-            **{f"upload {name}": message.file for name, message in given.uploads.items()},
+            **{f"upload {name}": message.file for name, message in uploads.items()},
         },
     )
 

@@ -19,11 +19,11 @@ from secure_fedsa.audit.evidence import Evidence, decode, values_in
 from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.audit.layout import TRANSCRIPT, message_file, sender_and_kind
 from secure_fedsa.engines.run_folder import is_withheld
-from secure_fedsa.errors import DataError, SignatureError
+from secure_fedsa.errors import DataError, SignatureError, resting_on
 from secure_fedsa.messages import RULES, Abort, Body, Sum, Upload
-from secure_fedsa.roles.custody import check_custody
-from secure_fedsa.wire import bodies, canonical, keys
-from secure_fedsa.wire.envelope import DOMAIN, EVERYONE, VERSION, Directory, Header
+from secure_fedsa.roles.custody import check_custodian, check_custody
+from secure_fedsa.wire import bodies, canonical
+from secure_fedsa.wire.envelope import DOMAIN, Header, check_header
 
 # Of all messages together: hours could pass over many files that each just pass.
 _MOST_VALUES = 10_000_000
@@ -187,9 +187,13 @@ def _message(name: str, data: bytes, agreed: Agreed) -> Message:
         rule = RULES[header.kind]
         withheld = is_withheld(header.kind, agreed.agreement)
         if withheld == ("body" in value):
-            raise DataError(f"{'shows' if withheld else 'lacks'} the body of {rule.kind}.")
-        signed = _check_signature(header, signature, agreed.directory)
-        _check_travel(header, agreed)
+            agreed_so = rule.kind in ("upload", "sum")
+            raise DataError(
+                f"{'shows' if withheld else 'lacks'} the body of {rule.kind}.",
+                why=resting_on("publish.ciphertexts") if agreed_so else "",
+            )
+        signed = check_header(header, signature, agreed.directory)
+        check_custodian(agreed.agreement, header.sender, header.kind)
         if not withheld:
             _check_body_bytes(header, data, signed, value["signature"])
             body = bodies.from_json(rule.body, value["body"])
@@ -214,38 +218,6 @@ def _header(name: str, value: Any) -> tuple[Header, bytes]:
     if name != message_file(header.sender, header.sequence, header.kind):
         raise DataError("is not the message that its name says.")
     return header, canonical.from_base64(value["signature"], maximum_bytes=64)
-
-
-def _check_signature(header: Header, signature: bytes, directory: Directory) -> bytes:
-    """Return the signed bytes."""
-    sender = header.sender
-    if sender not in directory.identities:
-        raise DataError(f"is from {sender}, who is no party of the agreement.")
-    signed = header.signed_bytes()
-    keys.verify(directory.identities[sender], signature, DOMAIN, signed, party=sender)
-    if header.version != VERSION:
-        raise SignatureError(sender, f"speaks version {header.version}, not {VERSION}.")
-    if header.agreement != directory.agreement:
-        raise SignatureError(sender, "the message belongs to another agreement.")
-    return signed
-
-
-def _check_travel(header: Header, agreed: Agreed) -> None:
-    """Refuse a message that its kind's rule does not allow."""
-    rule, roles = RULES[header.kind], agreed.directory.roles
-    if header.message_class != rule.message_class:
-        raise DataError(f"sends {rule.kind} as {header.message_class}.")
-    if roles[header.sender] not in rule.senders:
-        raise DataError(f"is from a {roles[header.sender]}, who may not send {rule.kind}.")
-    if rule.kind in ("feature-key", "sealed-sum", "release"):
-        custodian = agreed.agreement.custodian
-        if header.sender != custodian:
-            raise DataError(f"is from {header.sender}, but {custodian} has custody of the key.")
-    if rule.message_class == "public":
-        if header.recipient != EVERYONE:
-            raise DataError(f"sends {rule.kind}, which is for everybody, to one party.")
-    elif roles.get(header.recipient) not in rule.recipients or header.recipient == header.sender:
-        raise DataError(f"sends {rule.kind} to {header.recipient}, who may not receive it.")
 
 
 def _check_body_bytes(header: Header, data: bytes, signed: bytes, signature: str) -> None:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.messages import Body, FeatureKey, Permit, Release, SealedSum
+from secure_fedsa.messages import KIND_OF, Body, Permit, Release, SealedSum
 from secure_fedsa.roles.refusals import must_be
+
+
+def check_custodian(agreement: Agreement, sender: str, kind: str) -> None:
+    """Refuse a message that only the party with custody of the feature key may send.
+
+    Raises:
+        ProtocolError: Naming the clause.
+    """
+    must_be(
+        kind not in ("feature-key", "sealed-sum", "release") or sender == agreement.custodian,
+        sender,
+        f"sent a {kind} without having custody of the feature key.",
+        clause="custody",
+    )
 
 
 def check_custody(agreement: Agreement, sender: str, body: Body) -> None:
@@ -13,13 +27,7 @@ def check_custody(agreement: Agreement, sender: str, body: Body) -> None:
     Raises:
         ProtocolError: Naming the clause.
     """
-    if isinstance(body, FeatureKey | SealedSum | Release):
-        must_be(
-            sender == agreement.custodian,
-            sender,
-            f"sent a {type(body).__name__} without having custody of the feature key.",
-            clause="custody",
-        )
+    check_custodian(agreement, sender, KIND_OF[type(body)])
     if isinstance(body, Permit):
         must_be(
             agreement.custody == "aggregator",

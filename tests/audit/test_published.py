@@ -118,11 +118,10 @@ def bends(variant: str) -> list[Bend]:
     names = [f"teacher-{number}" for number in (1, 2, 3, 4)]
     ranks = {name: float(at) for at, name in enumerate(names, start=1)}
     scores = dict.fromkeys(names, 0.5)
-    unselected = "selects other teachers"
     rosters: dict[str, list[tuple[dict[str, float], str]]] = {
         "none": [(ranks, "publish.scores"), (scores, "publish.scores")],
-        "order": [({}, unselected), (scores, "publish.scores")],
-        "values": [({}, unselected), ({"teacher-1": 0.5}, unselected)],
+        "order": [({}, "selection.select"), (scores, "publish.scores")],
+        "values": [({}, "selection.threshold"), ({"teacher-1": 0.5}, "selection.threshold")],
     }
     return [
         *(
@@ -130,7 +129,12 @@ def bends(variant: str) -> list[Bend]:
             for at, (given, reason) in enumerate(rosters[publish.get("scores", "values")])
         ),
         *(
-            (f"body of {kind}", other_bodies(kind), "receipt", f"the body of {kind}")
+            (
+                f"body of {kind}",
+                other_bodies(kind),
+                "receipt",
+                f"the body of {kind}.*publish.ciphertexts",
+            )
             for kind in ("upload", "sum")
         ),
         ("values", released("values", canonical.to_base64(bytes(128))), "log", "publish.sums"),

@@ -61,11 +61,11 @@ LIES: dict[str, tuple[Callable[[Forgery], None], str, str]] = {
     ),
     "a header field's type": (header(version="1"), NONCE, "wrong type"),
     "a version that is true": (header(version=True), NONCE, "wrong type"),
-    "another version": (header(version=2), NONCE, "speaks version 2"),
+    "another version": (header(version=2), NONCE, "another agreement or version"),
     "another agreement": (header(agreement="00" * 32), NONCE, "another agreement"),
     "a header too long": (header(run_id="0" * 5000), NONCE, "too long"),
     "an unknown class": (header(**{"class": "secret"}), NONCE, "neither public nor sealed"),
-    "another class": (header(**{"class": "sealed"}), NONCE, "sends nonce as sealed"),
+    "another class": (header(**{"class": "sealed"}), NONCE, "sent nonce as sealed"),
     "a public message to one": (header(recipient="student"), NONCE, "is for everybody"),
     "a run id too early": (header(run_id="00" * 32), NONCE, "another run"),
     "a field more": (body(more=1), NONCE, "must have the fields"),
@@ -125,7 +125,7 @@ def test_only_the_custodian_sends_the_feature_key() -> None:
     """Whoever else could send it could read every upload."""
     forgery = Forgery("aggregator")
     message = forgery.add("feature-key", "key-holder", dict(forgery.body("feature-key")))
-    refused(forgery.build(), forgery.name(message), "aggregator has custody")
+    refused(forgery.build(), forgery.name(message), "without having custody")
 
 
 @pytest.mark.parametrize("recipient", ["*", "student", "teacher-1", "nobody"])

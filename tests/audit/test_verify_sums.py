@@ -169,7 +169,7 @@ LIES = {
     "a key where kept": Lie(some_key, RELEASE, "publish.feature_key", "log", "no-key"),
     "a sealed sum as well": Lie(sealed_sum("key-holder"), TRANSCRIPT, "1 sealed sums, not 0"),
     "a sealed sum of another": Lie(
-        sealed_sum("aggregator"), "transcript/aggregator-005-sealed-sum.json", "has custody"
+        sealed_sum("aggregator"), "transcript/aggregator-005-sealed-sum.json", "having custody"
     ),
     "no sealed sum": Lie(
         without("sealed-sum"), TRANSCRIPT, "0 sealed sums, not 1", "receipt", "no-sums"
