@@ -1,23 +1,23 @@
-"""SECURITY.md's tables, made from protocols/v1/threat-model.toml.
+"""The tables of SECURITY.md and the specification, made from protocols/v1/threat-model.toml.
 
 Run it after a change of the threat model:
 
     python tests/protocols/security_table.py
 
 It needs Python's standard library only. tests/protocols/test_threat_model.py fails when the
-tables in SECURITY.md are others than this gives.
+tables are others than this gives.
 """
 
 from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_FILE = ROOT / "protocols" / "v1" / "threat-model.toml"
-SECURITY_FILE = ROOT / "SECURITY.md"
 COMMAND = "python tests/protocols/security_table.py"
 
 
@@ -89,26 +89,32 @@ def claims(model: dict[str, Any]) -> str:
 
 
 TABLES = {"coalitions": coalitions, "properties": properties, "claims": claims}
+FILES = {
+    ROOT / "SECURITY.md": ("coalitions", "properties", "claims"),
+    ROOT / "protocols" / "v1" / "specification.md": ("coalitions",),
+}
+"""Which tables stand in which file."""
 
 
-def filled(text: str, model: dict[str, Any]) -> str:
-    """Return a text with every table between its markers made anew.
+def filled(text: str, model: dict[str, Any], tables: Iterable[str]) -> str:
+    """Return a text with these tables, between their markers, made anew.
 
     Raises:
         ValueError: If a marker is missing.
     """
-    for name, make in TABLES.items():
+    for name in tables:
         begin, end = f"<!-- begin {name}: {COMMAND} -->", f"<!-- end {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            raise ValueError(f"SECURITY.md has no markers for the table {name}.")
-        text = f"{before}{begin}\n\n{make(model)}\n\n{end}{after}"
+            raise ValueError(f"There are no markers for the table {name}.")
+        text = f"{before}{begin}\n\n{TABLES[name](model)}\n\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    old = SECURITY_FILE.read_text("utf-8")
-    new = filled(old, load())
-    SECURITY_FILE.write_text(new, "utf-8")
-    sys.stdout.write("SECURITY.md was up to date.\n" if old == new else "SECURITY.md is new.\n")
+    for file, names in FILES.items():
+        old = file.read_text("utf-8")
+        new = filled(old, load(), names)
+        file.write_text(new, "utf-8")
+        sys.stdout.write(f"{file.name} {'was up to date' if old == new else 'is new'}.\n")
