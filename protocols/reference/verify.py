@@ -388,10 +388,11 @@ def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
 def main(folder: str, option: str = "", keys: str = "") -> int:
     if option == "--child": return child(folder)
     try:
-        next(pathlib.Path(folder).iterdir(), None); rest = ""; trust: Any = None
+        next(pathlib.Path(folder).iterdir(), None); bad = ""; trust: Any = None
+        if keys: bad = "long" * (pathlib.Path(keys).stat().st_size > 1 << 20)
         if keys: table = tomllib.loads(pathlib.Path(keys).read_text()); trust = table.pop("keys")
-        if keys: rest = "".join([*table, *(re.sub("^[0-9a-f]{64}", "", x) for x in trust.values())])
-        if rest or trust == {}: raise ValueError("not a table [keys] of names and keys")
+        if keys: bad += "".join([*table, *(re.sub("^[0-9a-f]{64}", "", x) for x in trust.values())])
+        if bad or trust == {}: raise ValueError("not a table [keys] of names and keys")
         words, code = verify(pathlib.Path(folder), trust) + f" against {keys}" * bool(keys), 0
     except Refused as refusal: words, code = "failed: {}: {}".format(*refusal.args), 1
     except Exception as error: words, code = f"cannot be used: {error}", 2

@@ -119,16 +119,17 @@ def _scores_allowed(roster: Roster, agreement: Agreement) -> bool:
 
 def _check_choice(roster: Roster, agreement: Agreement, sender: str) -> None:
     """Refuse a first roster whose members do not follow from the scores or ranks it shows."""
-    selection, scores = agreement.selection, roster.scores
-    match agreement.publish.scores:
+    selection, scores, shown = agreement.selection, roster.scores, agreement.publish.scores
+    least = selection.threshold if shown == "values" else 1.0  # ranks begin at 1
+    for name in roster.members:
+        must_be(
+            shown == "none" or scores.get(name, -math.inf) >= least,
+            sender,
+            f"selected {name}, whose score is not there or below the threshold.",
+            clause="selection.threshold",
+        )
+    match shown:
         case "values":
-            for name in roster.members:
-                must_be(
-                    scores.get(name, -math.inf) >= selection.threshold,
-                    sender,
-                    f"selected {name}, whose score is not there or below the threshold.",
-                    clause="selection.threshold",
-                )
             chosen = choose(scores, select=selection.select, threshold=selection.threshold)
         case "order":
             first = sorted(scores, key=lambda name: scores[name])

@@ -120,7 +120,7 @@ def bends(variant: str) -> list[Bend]:
     scores = dict.fromkeys(names, 0.5)
     rosters: dict[str, list[tuple[dict[str, float], str]]] = {
         "none": [(ranks, "publish.scores"), (scores, "publish.scores")],
-        "order": [({}, "selection.select"), (scores, "publish.scores")],
+        "order": [({}, "selection.threshold"), (scores, "publish.scores")],
         "values": [({}, "selection.threshold"), ({"teacher-1": 0.5}, "selection.threshold")],
     }
     return [

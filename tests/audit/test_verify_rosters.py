@@ -287,7 +287,7 @@ ROSTER_LIES = {
         rescored, SECOND_ROSTER, "changed the scores between", "uploads"
     ),
     "a choice against the ranks": Lie(
-        scored(teacher_1=1, teacher_2=2), ROSTER, "selected other teachers", "signatures", "no-key"
+        scored(teacher_1=1, teacher_2=2), ROSTER, "selected teacher-3", "signatures", "no-key"
     ),
     "the second roster first": Lie(
         roster(number=2), ROSTER, "signed roster 2, not 1", "signatures"

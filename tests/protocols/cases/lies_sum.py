@@ -189,7 +189,7 @@ def encrypted_sum_that_is_one_upload(run: Run) -> str:
     return _sum(run, ciphertext=run.one("upload", "teacher-1").body["ciphertext"])
 
 
-@bad("I3", "published", "A public key is one container and nothing else.")
+@bad("E4", "published", "A public key is one container and nothing else.")
 def feature_key_with_a_byte_too_many(run: Run) -> str:
     letter = run.one("feature-key")
     data = base64.b64decode(letter.body["public_key"])
