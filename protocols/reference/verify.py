@@ -133,7 +133,7 @@ def c_receipt_form(r: Any) -> None:
           for name, value in sorted(r.hashes.items()) if name != r.at])
 def d_messages(r: Any) -> None:
     for path in r.transcript:
-        data = read(r, path); r.all += sum(map(data.count, b"[{,")); check(A5=r.all <= 10_000_000)
+        data = read(r, path); r.all += sum(map(data.count, b"[{,")); check(A5=r.all <= 2_000_000)
         r.messages.append(message(r.v, path, parsed(data)))
     r.messages.sort(key=lambda m: (m.sender, m.sequence)); r.at = "transcript/"
     for name in r.v.keys:
