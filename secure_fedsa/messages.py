@@ -14,6 +14,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 Hash: TypeAlias = Annotated[str, "64 lower-case hexadecimal digits"]
 PARTY_NAME = "[a-z0-9][a-z0-9-]{0,39}"
 """Form of a party's name, as a regular expression."""
+MOST_MESSAGES = 20_000
+"""In one run folder."""
+MOST_FOLDER_BYTES = 2**30
+"""All files of a run folder together."""
 Role = Literal["teacher", "aggregator", "key-holder", "student"]
 MessageClass = Literal["public", "sealed"]
 

@@ -179,12 +179,12 @@ def test_what_is_counted_is_what_would_be_built(changes: dict[str, Any], names: 
     assert traffic(tried) == traffic_of(tried)
 
 
-def largest() -> ag.Agreement:
+def largest(select: int = 95) -> ag.Agreement:
     """Return an agreement of as many parties, names as long and as many classes as may be."""
     names = [f"teacher-{number:03d}".ljust(40 - number % 29, "x") for number in range(197)]
     keys = {name: f"{number:064x}" for number, name in enumerate((*names, *ROLES), 1000)}
     roomy = {"poly_modulus_degree": 8192, "coeff_mod_bit_sizes": (54, 54, 55)}
-    found = toy_agreement(keys, encryption=roomy)
+    found = toy_agreement(keys, encryption=roomy, selection={"select": select})
     parties = {
         name: replace(party, classes=tuple(map(str, range(150 + number))))
         for number, (name, party) in enumerate(found.parties.items())
@@ -193,13 +193,25 @@ def largest() -> ag.Agreement:
     return replace(found, parties={**found.parties, **parties})
 
 
+def test_a_run_whose_folder_nobody_would_take_is_refused() -> None:
+    """Its teachers would be charged, and no signer could sign."""
+    with pytest.raises(PlanError, match=r"selection\.select: .*messages.*20,000"):
+        plan(largest(select=100))
+    names = [f"teacher-{number}" for number in range(30)]
+    keys = {name: f"{number:064x}" for number, name in enumerate((*names, *ROLES), 1000)}
+    wide = toy_agreement(keys, encoder={"dimension": 2048})
+    with pytest.raises(PlanError, match=r"encoder\.dimension: .*1,073,741,824"):
+        plan(wide)
+    plan(replace(wide, publish=replace(wide.publish, ciphertexts=False, feature_key=False)))
+
+
 SECONDS = 20
 
 
 def _plan_within_limits(text: str) -> None:
     spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + SECONDS, int(spent) + SECONDS))
-    assert plan(ag.parse(text)).traffic.total_bytes > 10**8
+    assert plan(ag.parse(text)).traffic.total_bytes > 10**7
 
 
 def test_the_largest_agreement_is_planned_in_seconds() -> None:

@@ -33,7 +33,7 @@ def formed(name: str, value: Any) -> Any:  # the value, if it has the form of th
     for e in draft.iter_errors(value): raise Refused(f"{name}: {e.json_path}: {e.message:.99}")
     return value
 def parsed(data: bytes) -> Any:  # enc 2
-    check(A5=sum(map(data.count, b"[{,")) <= 1_000_000); value = json.loads(data.decode())
+    check(A5=sum(map(data.count, b"[{,\\")) <= 1_000_000); value = json.loads(data.decode())
     check(D1=canonical(value) == data); return value
 def b64(text: str) -> bytes:  # enc 3
     data = base64.b64decode(text); check(D11=base64.b64encode(data).decode() == text); return data
@@ -133,7 +133,7 @@ def c_receipt_form(r: Any) -> None:
           for name, value in sorted(r.hashes.items()) if name != r.at])
 def d_messages(r: Any) -> None:
     for path in r.transcript:
-        data = read(r, path); r.all += sum(map(data.count, b"[{,")); check(A5=r.all <= 2_000_000)
+        data = read(r, path); r.all += sum(map(data.count, b"[{,\\")); check(A5=r.all <= 2_000_000)
         r.messages.append(message(r.v, path, parsed(data)))
     r.messages.sort(key=lambda m: (m.sender, m.sequence)); r.at = "transcript/"
     for name in r.v.keys:

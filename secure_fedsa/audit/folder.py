@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from secure_fedsa.audit.failures import require
-from secure_fedsa.audit.layout import FOLDERS, LIMITS, MOST_MESSAGES, check_layout
+from secure_fedsa.audit.layout import FOLDERS, LIMITS, check_layout
 from secure_fedsa.errors import UsageError, VerificationError
+from secure_fedsa.messages import MOST_MESSAGES
 from secure_fedsa.roles.refusals import shown
 
 _CHUNK = 2**20

@@ -16,7 +16,7 @@ from secure_fedsa.engines.run_folder import (
     REPORT_FILE,
     SUMMARY_FILE,
 )
-from secure_fedsa.messages import PARTY_NAME, RULES
+from secure_fedsa.messages import MOST_FOLDER_BYTES, MOST_MESSAGES, PARTY_NAME, RULES
 from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
 
 _MIB = 2**20
@@ -48,8 +48,6 @@ LIMITS: dict[str, int] = {
 """The files that every run folder has, and their largest sizes in bytes."""
 
 LEDGER_LIMIT = 4 * _MIB
-TOTAL_LIMIT = 2**30
-MOST_MESSAGES = 20_000
 _AROUND_A_BODY = 65_536  # header, signature and JSON marks of a transcript file
 
 _LEDGER = re.compile(rf"ledger-{PARTY_NAME}\.jsonl")
@@ -117,9 +115,9 @@ def check_layout(sizes: Mapping[str, int], *, receipt: bool = True) -> None:
     total = sum(sizes.values())
     largest = max(sizes, key=lambda name: sizes[name], default="")
     require(
-        total <= TOTAL_LIMIT,
+        total <= MOST_FOLDER_BYTES,
         largest,
-        f"is the largest of files of {total:,} bytes; {TOTAL_LIMIT:,} are allowed together.",
+        f"is the largest of files of {total:,} bytes; {MOST_FOLDER_BYTES:,} are allowed together.",
     )
     for name in LIMITS:
         required = receipt or name != RECEIPT_FILE

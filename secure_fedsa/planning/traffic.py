@@ -8,7 +8,7 @@ from functools import cache
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import AgreementError
-from secure_fedsa.messages import RULES
+from secure_fedsa.messages import MOST_FOLDER_BYTES, MOST_MESSAGES, RULES
 from secure_fedsa.planning.messages import Lengths, batches_of
 from secure_fedsa.planning.sizes import integer_length
 
@@ -52,6 +52,7 @@ def traffic(agreement: Agreement) -> Traffic:
     for kind, size in {**lengths.bodies(fullest), "ledger": longest}.items():
         check_length(kind, size)
     kinds, loads = _counted(agreement, lengths, fullest)
+    _check_folder(agreement, kinds, sum(load.sent_messages for load in loads.values()))
     shorter, members = fullest[: len(fullest) - 1], frozenset(fullest)
     alike: dict[tuple[int, bool], Load] = {}  # one of several of equally long names stands for all
     for teacher in agreement.teachers:
@@ -62,6 +63,42 @@ def traffic(agreement: Agreement) -> Traffic:
             alike[key] = among[teacher]
         loads[teacher] = alike[key]
     return Traffic(sum(kinds.values()), kinds, loads)
+
+
+_FOR_THE_REST = 2**26
+"""Bytes of a run folder that are left for its other files and for messages of one more roster."""
+
+
+def _check_folder(agreement: Agreement, kinds: dict[str, int], messages: int) -> None:
+    """Refuse a run whose folder nobody would take: its charges would be spent for no receipt."""
+    left = agreement.selection.select - 1
+    again = left * (left - 1) + left + 1 if left >= agreement.selection.smallest_sum else 0
+    if messages + again > MOST_MESSAGES:
+        raise AgreementError(
+            "selection.select",
+            f"a run of that many teachers, and one more roster after a drop-out, would take "
+            f"{messages + again:,} messages.",
+            why=f"A run folder holds {MOST_MESSAGES:,}.",
+            do="Select fewer teachers.",
+        )
+    withheld = set() if agreement.publish.ciphertexts else {"upload", "sum"}
+    shown = sum(
+        size
+        for kind, size in kinds.items()
+        if RULES[kind].message_class == "public" and kind not in withheld
+    )
+    most = MOST_FOLDER_BYTES - _FOR_THE_REST - messages * _SEALED_BYTES
+    if shown > most:
+        raise AgreementError(
+            "encoder.dimension",
+            f"the run's public messages would take {shown:,} bytes.",
+            why=f"A run folder holds {MOST_FOLDER_BYTES:,} altogether.",
+            do="Use fewer dimensions, select fewer teachers, or do not publish ciphertexts.",
+        )
+
+
+_SEALED_BYTES = 1_024
+"""What stands in the folder of a sealed message, at most: header and signature."""
 
 
 def _counted(

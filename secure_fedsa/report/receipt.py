@@ -218,7 +218,7 @@ def _refusal(what: str, *, why: str = "") -> VerificationError:
 
 
 def _decode(data: bytes, what: str) -> Any:
-    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > _MOST_VALUES:
+    if sum(data.count(mark) for mark in (b"[", b"{", b",", b"\\")) > _MOST_VALUES:
         raise _refusal(f"{what} holds more than {_MOST_VALUES:,} values; it was not read.")
     try:
         return canonical.decode(data)

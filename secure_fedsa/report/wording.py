@@ -199,11 +199,6 @@ def encryption_on(agreement: Agreement) -> str:
     )
 
 
-def encryption_of(agreement: Agreement) -> str:
-    """Return what encryption and masks did, or that they were off."""
-    return encryption_on(agreement) if agreement.protection.he else ENCRYPTION_OFF
-
-
 def custodian(agreement: Agreement) -> str:
     """Return who held the feature key, in words."""
     return "the " + agreement.custody.replace("-", " ")

@@ -161,16 +161,21 @@ def _absorb_message(state: Aggregator, event: Received) -> Aggregator:
             )
         case Permit():
             must_be(state.permit is None, sender, "permitted a second sum.")
-            mine = Permit(state.roster_hash, state.sum_hash, state.signal_ids)
-            must_be(body == mine, sender, "permitted another sum.")
+            must_be(body == _permitted(state), sender, "permitted another sum.")
             return replace(state, permit=body)
-        case Release(sum_hash=sum_hash):
-            must_be(sum_hash == state.sum_hash, sender, "opened another sum.")
+        case Release(roster_hash=roster_hash, sum_hash=sum_hash, signal_ids=signal_ids):
+            told, mine = Permit(roster_hash, sum_hash, signal_ids), _permitted(state)
+            must_be(told == mine, sender, "opened another sum.")
             return replace(state, released=True)
         case Result(student_sha256=sha256):
             return replace(state, student_sha256=sha256)
         case _:
             return state
+
+
+def _permitted(state: Aggregator) -> Permit:
+    """Return what alone may be permitted and opened."""
+    return Permit(state.roster_hash, state.sum_hash, state.signal_ids)
 
 
 def _same_heads(roster: Roster, heads: dict[str, str], sender: str) -> None:
@@ -223,8 +228,8 @@ def _sum(state: Aggregator, *, late: bool) -> tuple[Aggregator, list[Effect]]:
     session = state.session
     if state.roster is None or session.done("sum"):
         return state, []
-    members = set(state.roster.members)
-    if set(state.uploads) != members or not members <= set(state.heads):
+    heads = set(state.roster.ledger_heads)
+    if set(state.uploads) != set(state.roster.members) or not heads <= set(state.heads):
         return state, []
     aggregate = suite_of(session.agreement).add(state.uploads)
     body = Sum(state.roster_hash, state.upload_hashes, aggregate.values, aggregate.ciphertext)

@@ -134,10 +134,12 @@ def _absorb_message(state: KeyHolder, event: Received) -> KeyHolder:
             return _take_upload(state, event, upload)
         case Sum() as total:
             return _take_sum(state, sender, total)
-        case Release(roster_hash=roster_hash, sum_hash=sum_hash):
+        case Release(roster_hash=roster_hash, sum_hash=sum_hash, signal_ids=signal_ids):
             assert state.aggregate is not None
-            permitted = (state.roster_hash, canonical.sha256(state.aggregate.ciphertext))
-            must_be((roster_hash, sum_hash) == permitted, sender, "opened another sum.")
+            summed = canonical.sha256(state.aggregate.ciphertext)
+            permitted = (state.roster_hash, summed, state.signal_ids)
+            opened = (roster_hash, sum_hash, signal_ids)
+            must_be(opened == permitted, sender, "opened another sum.")
             return replace(state, released=True)
         case Result():
             return replace(state, finished=True)

@@ -59,9 +59,9 @@ def check_roster(
         "signed a roster that is not the one before it without some members.",
     )
     must_be(
-        members <= set(roster.ledger_heads),
+        members <= set(roster.ledger_heads) <= teachers_of(agreement),
         sender,
-        "signed a roster with a member whose ledger head it does not countersign.",
+        "signed a roster that countersigns not every member's ledger head, or a stranger's.",
     )
     must_be(
         _scores_allowed(roster, agreement),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, SecureFedsaError, SignatureError
+from secure_fedsa.errors import ProtocolError, SecureFedsaError, SignatureError, resting_on
 from secure_fedsa.messages import (
     KEY_HOLDER,
     STUDENT,
@@ -190,9 +190,10 @@ def absorb(session: Session, event: Event) -> Session:
         case Received(header=header, body=body, hash=digest):
             check_custody(session.agreement, header.sender, body)
             if isinstance(body, Release):
-                return replace(session, release_hash=session.release_hash or digest)
+                must_be(not session.release_hash, header.sender, "sent a second release.")
+                return replace(session, release_hash=digest)
             if isinstance(body, Result):
-                _check_source(session, header.sender, body)
+                return _with_result(session, header.sender, body)
             return _absorb_message(session, header.sender, body)
         case _:
             return session
@@ -233,15 +234,16 @@ def _absorb_message(session: Session, sender: str, body: Body) -> Session:
             return session
 
 
-def _check_source(session: Session, sender: str, result: Result) -> None:
-    """Refuse a student that says it was built from another sum than the one released here."""
+def _with_result(session: Session, sender: str, result: Result) -> Session:
+    """End the run if the student says it was built from another sum than the one released here.
+
+    A refusal alone would leave this party waiting, with its keys on disk, for another result.
+    """
     shown = session.agreement.publish.sums and session.release_hash
-    must_be(
-        not shown or result.opened == shown,
-        sender,
-        "built its student from another sum than the released one.",
-        clause="publish.sums",
-    )
+    if not shown or result.opened == shown:
+        return session
+    what = "its student came from another sum than the released one."
+    return replace(session, problem=f"{sender}: {what} {resting_on('publish.sums')}")
 
 
 def _check_feature_key(agreement: Agreement, sender: str, key: bytes) -> None:

@@ -108,7 +108,9 @@ def _absorb(state: Student, event: Event) -> Student:
         case Received(header=header, body=Roster() as roster):
             check_roster(roster, state.session, header.sender, before=state.roster)
             roster_hash = roster_hash_of(roster, state.session.run_id)
-            return replace(state, roster=roster, roster_hash=roster_hash)
+            state = replace(state, roster=roster, roster_hash=roster_hash)
+            # What an earlier roster brought is no part of this one's sum.
+            return replace(state, values=b"", values_from="", opened=False)
         case Received(header=header, body=SealedSum() as sealed, hash=digest):
             must_be(not state.values, header.sender, "sent a second sum.")
             _same_roster(state, header.sender, sealed.roster_hash)

@@ -241,10 +241,12 @@ def claim(session: Session, ciphertexts: tuple[bytes, ...]) -> QueryClaim:
 def _take_roster(state: Teacher, sender: str, roster: Roster) -> Teacher:
     """Accept a roster that the agreement and this teacher's own log allow."""
     session, agreement = state.session, state.agreement
+    if state.left_out:
+        return state
+    check_roster(roster, session, sender, before=state.roster)
     if state.bound and session.me not in roster.members:
         return replace(state, left_out=True)  # its signature was lost on the way
     must_be(not state.bound, sender, "sent a new roster after the signal was bound.")
-    check_roster(roster, session, sender, before=state.roster)
     if session.me in roster.members:
         assert state.segment is not None
         must_be(

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from secure_fedsa.audit.folder import Folder
-from secure_fedsa.audit.layout import LIMITS, MOST_MESSAGES, check_layout
+from secure_fedsa.audit.layout import LIMITS, check_layout
 from secure_fedsa.audit.verify import check_files, verify_folder
 from secure_fedsa.errors import UsageError, VerificationError
-from secure_fedsa.messages import RULES
+from secure_fedsa.messages import MOST_MESSAGES, RULES
 from secure_fedsa.report import receipt
 from tests.audit.folders import honest, write
 from tests.audit.forging import Forgery, verify

@@ -125,12 +125,15 @@ ROSTER_LIES: dict[str, Callable[[Roster], Roster]] = {
     "countersigned another ledger head": lambda roster: replace(
         roster, ledger_heads={**roster.ledger_heads, "teacher-1": "0" * 64}
     ),
-    "ledger head it does not countersign": lambda roster: replace(
+    "countersigns not every member's": lambda roster: replace(
         roster,
         ledger_heads={n: h for n, h in roster.ledger_heads.items() if n != "teacher-1"},
         scores={n: s for n, s in roster.scores.items() if n != "teacher-1"},
     ),
     "signed roster 2, not 1": lambda roster: replace(roster, number=2),
+    "or a stranger's": lambda roster: replace(
+        roster, ledger_heads={**roster.ledger_heads, "student": "0" * 64}
+    ),
     "over other keys or another query": lambda roster: replace(roster, keys_hash="0" * 64),
     "unknown, repeated or unsorted": lambda roster: replace(
         roster, members=tuple(reversed(roster.members))
@@ -437,3 +440,28 @@ def test_a_student_learns_nothing_from_values_out_of_range(tmp_path: Path, value
     _run, outcome, _network = lie(world, "key-holder", "release", out, "student")
     assert any("beyond the agreed range" in text for text in outcome.refused)
     assert world.released == []
+
+
+@pytest.mark.parametrize("custody", ["key-holder", "aggregator"])
+def test_a_release_of_other_signals_is_refused_and_a_second_one_too(
+    tmp_path: Path, custody: str
+) -> None:
+    """Verify would refuse the folder that says so: the others must notice before."""
+    world = make_world(tmp_path, protection=PLAIN, custody=custody)
+    run = world.local_run()
+
+    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if header.kind != "release":
+            return [data]
+        other = replace(body_of(data), signal_ids={"teacher-1": "0" * 64})
+        if recipient in ("aggregator", "key-holder"):
+            return [network.forge(custody, other, "*", header.sequence), data]
+        return [data, network.forge(custody, other, "*", 90)]
+
+    network = Network(run, hook)
+    outcome = network.execute()
+    told = "key-holder" if custody == "aggregator" else "aggregator"
+    assert any(f"{told} refused release" in t and "another sum" in t for t in outcome.refused)
+    assert any("teacher-1 refused release" in t and "second" in t for t in outcome.refused)
+    assert network.erased == set(network.parties)
+    assert len(world.released) == 1
