@@ -176,7 +176,7 @@ def _check_selection(agreement: Agreement) -> None:
             f"{selection.select} can never be opened.",
             why=f"The minimum cohort is {selection.minimum_cohort} and max_colluding + 2 is "
             f"{selection.max_colluding + 2}.",
-            do=f"Select at least {selection.smallest_sum} or lower those two.",
+            do=f"Select at least {selection.smallest_sum} of as many teachers, or lower the two.",
         )
     for name in ("reply_seconds", "silence_seconds", "max_burned"):
         if getattr(agreement.limits, name) < 1:

@@ -9,14 +9,14 @@ from secure_fedsa.errors import SecureFedsaError, VerificationError
 from secure_fedsa.roles.refusals import shown
 
 
-def require(condition: object, file: str, what: str, *, why: str = "") -> None:
+def require(condition: object, file: str, what: str, *, why: str = "", do: str = "") -> None:
     """Raise a :class:`VerificationError` about ``file`` unless ``condition`` holds.
 
     ``what`` and ``why`` may quote the file: they are cut short and made printable, since
     whoever made the folder chose what they say.
     """
     if not condition:
-        raise VerificationError(shown(file), shown(what), why=shown(why))
+        raise VerificationError(shown(file), shown(what), why=shown(why), do=do)
 
 
 @contextmanager

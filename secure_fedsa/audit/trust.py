@@ -54,10 +54,17 @@ def check_trust(agreement: Agreement, trust: Mapping[str, str]) -> None:
         VerificationError: Naming the first party that is unknown or has another key.
     """
     for name, party in sorted(agreement.parties.items()):
-        require(name in trust, AGREEMENT_FILE, f"parties.{name}: is not in the trust file.")
+        require(
+            name in trust,
+            AGREEMENT_FILE,
+            f"parties.{name}: is not in the trust file.",
+            do=f"Get {name}'s public key from {name} itself and add it to the trust file.",
+        )
         require(
             trust[name] == party.key,
             AGREEMENT_FILE,
             f"parties.{name}.key: is not the key that the trust file has for {name}.",
             why="Somebody else may have signed in this name.",
+            do=f"Do not use the result, unless {name} itself tells you that your trust file has "
+            "an old or another key.",
         )

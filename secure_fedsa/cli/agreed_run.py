@@ -17,7 +17,7 @@ from secure_fedsa.cli.runner import Finished, Job, Runner
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.cli.state_folders import StateFolders
 from secure_fedsa.engines.hashes import probes_hash
-from secure_fedsa.errors import AgreementError
+from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import PlanError, plan
 
@@ -50,7 +50,11 @@ def run_agreed(
     agreement = file.agreement
     check_signed(agreement)
     check_keys(agreement, states)
-    runner = Runner(out, StateFolders(states, "--states", {"data": str(data)}), progress)
+    if not data.is_dir():
+        raise UsageError(f"{data} is not a folder.", do="Name the folder of the data with --data.")
+    kept = StateFolders(states, "--states", {"data": str(data)})
+    parties = (kept.of(name) for name in agreement.parties)
+    runner = Runner(out, kept, progress, private=(data, *parties))
     held = load_folder(data)
     progress.say(f"Data: {held.source}")
     check_fit(agreement, held)

@@ -49,8 +49,10 @@ def run_demo(out: Path, options: DemoOptions, progress: Progress) -> DemoResult:
         options: The flags.
         progress: Where progress goes.
     """
+    out = out if out.name else out.resolve()  # "." has no name to put anything beside
     states = StateFolders(out.with_name(out.name + "-state"), "--out", _data_options(options))
-    runner = Runner(out, states, progress)
+    private = [Path(options.data)] if options.data else []
+    runner = Runner(out, states, progress, private=[states.root, *private])
     data = _data(options, progress)
     progress.say(f"Data: {data.source}")
     encoder = _encoder(data, states, RememberingEncoder if not options.data else PublicEncoder)

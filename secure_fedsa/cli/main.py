@@ -1,8 +1,8 @@
 """The command line: ``secure-fedsa COMMAND``.
 
 Exit codes: 0 fine; 1 a check failed or a promise was not kept; 2 wrong usage or bad input;
-130 interrupted. Each command stands in a module of its own, which imports what takes time
-only when it runs.
+130 interrupted; 141 whoever read the output left before the end. Each command stands in a module of
+its own, which imports what takes time only when it runs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from secure_fedsa.cli import agree, demo_command, keys, plan, report, run_command, verify
-from secure_fedsa.cli.refusals import refuse
+from secure_fedsa.cli.refusals import refuse, tell
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 
+READER_GONE = 141  # as a shell says of a program that SIGPIPE ended
 COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report)
 
 
@@ -44,6 +45,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    code = READER_GONE
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except OSError as error:  # of the output itself; the interpreter must not say so once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            tell(StorageError(f"Cannot write the output: {error.strerror}.", do="Make room."))
+            return StorageError.exit_code
+        os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         parsed = build_parser().parse_args(arguments)
@@ -52,11 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SecureFedsaError as error:
         refuse(error, as_json=as_json)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read the output has enough; the interpreter must not complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if error.filename is None:
+            raise  # of the output, which has no name
         refusal = StorageError(f"The operating system refused: {error}.")
         refuse(refusal, as_json=as_json)
         return refusal.exit_code

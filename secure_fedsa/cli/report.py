@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from secure_fedsa.audit.evidence import Evidence
     from secure_fedsa.audit.verify import Verdict
 
+_PAGE = b"<!DOCTYPE html>"
+
 EXAMPLE = """\
 examples:
   secure-fedsa report demo-run
@@ -88,7 +90,17 @@ def _out(folder: Path, out: Path | None) -> Path:
         )
     if out.is_dir():
         raise UsageError(f"{out} is a folder.", do="Name a file with --out.")
+    if out.exists() and not _is_page(out):
+        raise UsageError(
+            f"{out} is there and is not a page that this command made.",
+            do="Name another file with --out, or remove that one.",
+        )
     return out
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_PAGE)) == _PAGE
 
 
 def _draw(folder: Path, trust: dict[str, str] | None, trusted: str) -> tuple[bytes, str]:
@@ -110,7 +122,7 @@ def _page(evidence: Evidence, verdict: Verdict, words: str) -> bytes:
     """Return the page of files that were verified."""
     from secure_fedsa.engines.run_folder import SUMMARY_FILE
     from secure_fedsa.messages import Roster
-    from secure_fedsa.planning import plan
+    from secure_fedsa.planning import check_promises
     from secure_fedsa.report.html import report_html
     from secure_fedsa.report.summary import facts_of
     from secure_fedsa.wire import bodies, canonical
@@ -122,7 +134,11 @@ def _page(evidence: Evidence, verdict: Verdict, words: str) -> bytes:
     assert isinstance(roster, Roster)
     summary = canonical.decode(evidence.read(SUMMARY_FILE))
     drawn = facts_of(
-        summary, agreement=agreement, plan=plan(agreement), roster=roster, charged=facts.charged
+        summary,
+        agreement=agreement,
+        plan=check_promises(agreement),
+        roster=roster,
+        charged=facts.charged,
     )
     page = report_html(drawn, summary, verdict=words, identities_checked=verdict.identities_checked)
     return page.encode()

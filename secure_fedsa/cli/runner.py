@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -104,16 +104,19 @@ class Runner:
         out: The run folder.
         states: The parties' state folders.
         progress: Where progress goes.
+        private: What must not lie in the run folder, nor the run folder in it.
 
     Raises:
         StorageError: If no run folder can be written there.
-        UsageError: If ``out`` is a file, or the states hold ledgers of other data.
+        UsageError: If ``out`` is no place for one, or the states hold ledgers of other data.
     """
 
-    def __init__(self, out: Path, states: StateFolders, progress: Progress) -> None:
+    def __init__(
+        self, out: Path, states: StateFolders, progress: Progress, *, private: Iterable[Path] = ()
+    ) -> None:
         self._began = time.monotonic()
         torch.set_num_threads(1)  # two are slower: docs/decisions/0007
-        run_folder.check_out(out)
+        run_folder.check_out(out, private=private)
         states.check_data()
         self.out = out
         self.states = states

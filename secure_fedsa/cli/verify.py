@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,6 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(json.dumps(_passed(verdict, trusted), indent=2))
     else:
         print(_text(verdict, trusted))
-    sys.stdout.flush()
     return 0
 
 
@@ -77,7 +76,7 @@ def tell_failed(error: VerificationError, *, as_json: bool) -> int:
     """
     if as_json:
         print(json.dumps(_failed(error), indent=2))
-    tell(error, do=NOT_THE_RESULT)
+    tell(error, do=error.do or NOT_THE_RESULT)
     return error.exit_code
 
 
@@ -88,17 +87,19 @@ def _failed(error: VerificationError) -> dict[str, Any]:
 
 
 def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
+    from secure_fedsa.report.wording import limits
+
     return {
         "verdict": verdict.words(trusted),
         "run_id": verdict.facts.run_id,
         "agreement": verdict.facts.agreement_hash,
         "identities_checked": verdict.identities_checked,
-        "signers": [
-            {"party": signer.party, "role": signer.role, "key": signer.key}
-            for signer in verdict.signers
-        ],
+        "trust": trusted or None,
+        "signers": [asdict(signer) for signer in verdict.signers],
+        "bound_by_messages": [asdict(party) for party in verdict.bound_by_messages],
         "recomputed": verdict.recomputed,
         "attested": verdict.attested,
+        "limits": limits(identities_checked=verdict.identities_checked),
     }
 
 

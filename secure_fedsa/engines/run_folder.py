@@ -102,15 +102,33 @@ def json_lines(entries: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(canonical.encode(dict(entry)) + b"\n" for entry in entries)
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, *, private: Iterable[Path] = ()) -> None:
     """Refuse a place where no run folder can be written, before anything is charged.
+
+    Args:
+        out: Where the run folder is to be; an earlier one there is kept under another name.
+        private: Files and folders that hold what nobody else may see.
 
     Raises:
         StorageError: If the parent cannot be written.
-        UsageError: If ``out`` is a file.
+        UsageError: If ``out`` is a file, holds anything but a run folder, or is not apart from
+            ``private`` and the folder that the command runs in.
     """
+    whole, another = out.resolve(), "Nothing was charged. Name another folder with --out."
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", do="Name a folder with --out.")
+        raise UsageError(f"{out} is a file.", do=another)
+    if Path.cwd().is_relative_to(whole):
+        raise UsageError(f"{out} is the folder that you are in, or holds it.", do=another)
+    for place in (path.resolve() for path in private):
+        if place.is_relative_to(whole) or whole.is_relative_to(place):
+            raise UsageError(
+                f"{out} is not apart from {place}.",
+                why="A run folder is for others to see; that is not.",
+                do=another,
+            )
+    found = {path.name for path in out.iterdir()} if out.exists() else set()
+    if found and not {AGREEMENT_FILE, SUMMARY_FILE} <= found:
+        raise UsageError(f"{out} is there and is not a run folder.", do=another)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.parent / f".{out.name}.write-check"

@@ -87,7 +87,7 @@ def attested(
         ("data-was-real", teachers),
         ("private-summary", teachers),
         ("noise-was-drawn", teachers),
-        ("selection", signers),
+        ("selection", both),  # nobody else sees the scores
     ]
     if not _sum_is_public(agreement):
         claims.append((_SUM, both))

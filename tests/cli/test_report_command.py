@@ -178,3 +178,15 @@ def test_no_run_is_ever_called_more_than_consistent(tmp_path: Path) -> None:
     text = (tmp_path / "run-report.html").read_text()
     assert not re.search("verified|proven|authentic|genuine", text, re.IGNORECASE)
     assert claims.WORDS["noise-was-drawn"] in text
+
+
+@pytest.mark.slow
+def test_only_a_page_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the keyboard could else cost an identity key."""
+    folder, key = honest().write(tmp_path / "run"), tmp_path / "identity.key"
+    key.write_bytes(bytes(32))
+    assert command(str(folder), "--out", str(key)) == 2
+    assert "not a page" in capsys.readouterr().err
+    assert key.read_bytes() == bytes(32)
+    page = tmp_path / "page.html"
+    assert command(str(folder), "--out", str(page)) == command(str(folder), "--out", str(page)) == 0

@@ -172,3 +172,23 @@ def test_other_probes_do_not_run(signed: Path, capsys: Capture) -> None:
     arrays["probes"] = arrays["probes"][::-1]
     np.savez(file, **arrays)
     refused(signed, capsys, "encoder.probes_sha256: ")
+
+
+PLACES = ["data", "states", "states/teacher-site-0", "data/run", ".", "..", "home"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_out_is_no_place_of_anything_else(
+    signed: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It would be moved away: a ledger that is not found again begins with nothing spent."""
+    home = signed / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("mine")
+    monkeypatch.chdir(home)
+    out = {".": ".", "..": ".."}.get(place, str(signed / place))
+    before = sorted(path for path in signed.rglob("*") if path.is_file())
+    assert run(signed, "--out", out) == 2
+    assert "Nothing was charged" in capsys.readouterr().err
+    assert charges(signed) == 0
+    assert sorted(path for path in signed.rglob("*") if path.is_file()) == before

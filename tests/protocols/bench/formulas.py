@@ -318,7 +318,7 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     both = names(terms, "aggregator") + names(terms, "key-holder")
     everybody, shown = signers(terms, members), recomputed(terms)
     by = dict.fromkeys(("data-was-real", "private-summary", "noise-was-drawn"), sorted(charged))
-    by["selection"] = everybody
+    by["selection"] = both
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
     by["erasure"] = everybody
