@@ -45,7 +45,7 @@ def test_whose_word_each_claim_is() -> None:
         "data-was-real": [*charged],
         "private-summary": [*charged],
         "noise-was-drawn": [*charged],
-        "selection": signers,
+        "selection": ["aggregator", "key-holder"],
         "one-release": ["aggregator"],
         "erasure": signers,
         "student-training": ["student"],
