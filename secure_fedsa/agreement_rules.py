@@ -169,6 +169,7 @@ def _check_selection(agreement: Agreement) -> None:
         raise AgreementError(
             "selection.select",
             f"{selection.select} is more than the {len(agreement.teachers)} teachers.",
+            do="Select fewer, or have more teachers.",
         )
     if selection.smallest_sum > selection.select:
         raise AgreementError(

@@ -76,7 +76,8 @@ def existing_identity(state: Path) -> IdentityKey:
     if not (state / KEY_FILE).exists():
         raise UsageError(
             f"{state} holds no identity key.",
-            do=f"Name the party's state folder, or make a key: secure-fedsa keys new {state}",
+            do="Name the party's own state folder: an agreement that it signed needs the key that "
+            f"signed. Before that, make one: secure-fedsa keys new {state}",
         )
     return load_identity(state)
 

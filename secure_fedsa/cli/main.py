@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from secure_fedsa.cli import agree, demo_command, keys, plan, report, run_command, verify
 from secure_fedsa.cli.refusals import refuse, tell
@@ -22,7 +22,10 @@ COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors that say what to do, with exit code 2."""
+    """Errors that say what to do, with exit code 2; options only by their whole names."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}.", do=f"Try: {self.prog} --help")

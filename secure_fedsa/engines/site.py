@@ -78,7 +78,7 @@ def load_identity(folder: Path) -> IdentityKey:
         raise StorageError(
             f"Cannot read or make the identity key in {folder}.",
             why=f"{error.strerror}.",
-            do="Make the folder writable, or name another with --out.",
+            do="Make it a folder that can be written, or name another.",
         ) from error
     if len(data) != 32:
         raise StorageError(f"{path} is not an identity key.", do="Restore it from a copy.")

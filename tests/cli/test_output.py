@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from secure_fedsa.cli.main import main
 from tests.audit.folders import honest
 
 COMMAND = [sys.executable, "-m", "secure_fedsa.cli.main", "verify"]
@@ -61,3 +62,9 @@ def test_a_full_device_is_an_error_in_words(tmp_path: Path, options: tuple[str, 
     assert code == 2
     assert "Cannot write the output" in told
     assert "Traceback" not in told
+
+
+def test_options_are_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--tru` could one day mean another option than it does today."""
+    assert main(["verify", "run", "--tru", "keys.toml"]) == 2
+    assert "unrecognized arguments: --tru" in capsys.readouterr().err
