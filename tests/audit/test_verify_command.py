@@ -62,8 +62,12 @@ def test_json_is_what_programs_read(folder: Path, capsys: pytest.CaptureFixture[
     said = json.loads(capsys.readouterr().out)
     made = honest("default")
     assert set(said) == {
-        "verdict", "run_id", "agreement", "identities_checked", "signers", "recomputed", "attested",
+        "verdict", "run_id", "agreement", "identities_checked", "trust", "signers",
+        "bound_by_messages", "recomputed", "attested", "limits",
     }  # fmt: skip
+    assert said["trust"] is None
+    assert "anybody can make up all keys" in said["limits"][0]
+    assert {other["party"] for other in said["bound_by_messages"]} == {"student"}
     assert said["run_id"] == made.summary["run_id"]
     assert said["signers"][0] == {
         "party": "aggregator",
