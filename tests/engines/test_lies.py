@@ -26,6 +26,7 @@ from secure_fedsa.messages import (
     Sum,
     Upload,
 )
+from secure_fedsa.privacy.ledger_entries import make_entry
 from secure_fedsa.signals import Masked, int_array
 from secure_fedsa.wire.envelope import Header, parse
 from tests.engines.network import Network, body_of, ledger_kinds, lie, opened_sums
@@ -465,3 +466,36 @@ def test_a_release_of_other_signals_is_refused_and_a_second_one_too(
     assert any("teacher-1 refused release" in t and "second" in t for t in outcome.refused)
     assert network.erased == set(network.parties)
     assert len(world.released) == 1
+
+
+@pytest.mark.parametrize("member", [True, False], ids=["a member", "one left out"])
+def test_two_ledger_heads_cost_others_nothing_unless_a_member_tells_them(
+    tmp_path: Path, *, member: bool
+) -> None:
+    """The aggregator hears another segment than the key holder, as sound as the first."""
+    world = make_world(tmp_path, protection=PLAIN)
+    run = world.local_run()
+
+    def moved(body: LedgerSegment) -> LedgerSegment:
+        entries: list[Any] = []
+        for entry in body.entries:
+            previous = entries[-1]["hash"] if entries else "1" * 64
+            kept = {name: entry[name] for name in ("data_set", "kind", "run_id", "body")}
+            entries.append(make_entry(**kept, position=entry["position"] + 5, previous=previous))
+        return LedgerSegment(tuple(entries), entries[-1]["hash"])
+
+    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if header.sender != "teacher-4":
+            return [data]
+        if header.kind == "blind" and not member:
+            return []  # without it there is no score, and it is not selected
+        if (header.kind, recipient) == ("ledger", "aggregator"):
+            return [network.forge("teacher-4", moved(body_of(data)), "*", header.sequence)]
+        return [data]
+
+    network = Network(run, hook)
+    outcome = network.execute()
+    assert ("teacher-4" in network.parties["key-holder"].state.roster.members) == member
+    assert any("told another ledger head" in text for text in outcome.refused) == member
+    assert bool(opened_sums(run)) != member
+    assert network.erased == set(network.parties)
