@@ -17,6 +17,7 @@ from secure_fedsa.audit.ledgers import Accounting
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.messages import Roster
+from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE
 from secure_fedsa.report.summary import VIEWS, facts_of
 from secure_fedsa.wire import canonical
 
@@ -45,8 +46,6 @@ _ENTRIES = {
     "versions",
     "wall_seconds",
 }
-# Epsilon goes through the machine's logarithm.
-_TOLERANCE = 1e-9
 
 
 def check_summary(
@@ -129,5 +128,5 @@ def _must_equal(name: str, found: Any, expected: Any) -> None:
 def _must_be_close(name: str, found: Any, expected: float) -> None:
     number = isinstance(found, int | float) and not isinstance(found, bool)
     require(number, SUMMARY_FILE, f"{name}: is no number.")
-    close = math.isclose(found, expected, rel_tol=_TOLERANCE)
+    close = math.isclose(found, expected, rel_tol=EPSILON_TOLERANCE)
     require(close, SUMMARY_FILE, f"{name}: is {found!r}, but the charged events give {expected!r}.")

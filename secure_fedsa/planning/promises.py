@@ -17,11 +17,10 @@ from secure_fedsa.errors import AgreementError, PrivacyParameterError, SecureFed
 from secure_fedsa.planning.messages import query_body_bytes
 from secure_fedsa.planning.sizes import reply_bytes
 from secure_fedsa.planning.traffic import Traffic, check_length, traffic
-from secure_fedsa.privacy.accountant import rho_for_epsilon
+from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE, rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.roles.noisy_release import noise_plan
 
-_EPSILON_TOLERANCE = 1e-9
 _LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
 _LEAST_FLOOR = 1.0  # records: means of fewer would be noise divided by next to nothing
 _LEAST, _MOST = 1e-9, 1e12  # of scales: beyond, products of floats could overflow
@@ -223,7 +222,7 @@ def _accounting(agreement: Agreement) -> CrossCheck:
         worst = cross_check([max(events, key=lambda event: event.coordinates)], privacy.delta)
     except PrivacyParameterError as error:
         raise AgreementError("privacy", error.what, why=error.why, do=error.do) from error
-    if worst.epsilon > privacy.epsilon * (1 + _EPSILON_TOLERANCE):
+    if worst.epsilon > privacy.epsilon * (1 + EPSILON_TOLERANCE):
         raise AgreementError(
             "privacy.noise_multiplier",
             f"{privacy.noise_multiplier:g} gives epsilon {worst.epsilon:.6g}, not "

@@ -212,12 +212,15 @@ def test_a_message_has_one_spelling(name: str) -> None:
     refused(forgery.receipt(files), NONCE, "canonical JSON|not a message")
 
 
-def test_a_file_of_very_many_values_is_not_read() -> None:
-    """JSON of a few megabytes could take a reader's whole memory."""
+@pytest.mark.parametrize(
+    "body", [b"[" + b"[]," * 600_000 + b"[]]", b'"' + b"\\n" * 1_000_001 + b'"']
+)
+def test_a_file_of_very_many_values_is_not_read(body: bytes) -> None:
+    """JSON of a few megabytes could take a reader's whole memory, or with escapes its time."""
     forgery = Forgery()
     files = forgery.build()
     name = forgery.name(forgery.message("upload", "teacher-1"))
-    files[name] = b'{"body":[' + b"[]," * 600_000 + b"[]]}"
+    files[name] = b'{"body":' + body + b"}"
     refused(forgery.receipt(files), name, "more than 1,000,000 JSON values")
 
 

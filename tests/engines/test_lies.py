@@ -23,13 +23,14 @@ from secure_fedsa.messages import (
     Reply,
     Roster,
     RosterSignature,
+    SealedSum,
     Sum,
     Upload,
 )
 from secure_fedsa.privacy.ledger_entries import make_entry
 from secure_fedsa.signals import Masked, int_array
 from secure_fedsa.wire.envelope import Header, parse
-from tests.engines.network import Network, body_of, ledger_kinds, lie, opened_sums
+from tests.engines.network import Network, body_of, ledger_kinds, lie, muted, opened_sums
 from tests.support import make_world
 
 PLAIN = {"he": False, "masks": False}
@@ -499,3 +500,45 @@ def test_two_ledger_heads_cost_others_nothing_unless_a_member_tells_them(
     assert any("told another ledger head" in text for text in outcome.refused) == member
     assert bool(opened_sums(run)) != member
     assert network.erased == set(network.parties)
+
+
+def test_the_aggregator_adds_nothing_without_a_sound_ledger_of_every_member(
+    tmp_path: Path,
+) -> None:
+    """The key holder alone could else let a sum pass whose charge nobody else has seen."""
+    world = make_world(tmp_path / "lost", protection=PLAIN)
+    run = world.local_run()
+    outcome = Network(run, muted("teacher-1", "ledger", towards="aggregator")).execute()
+    assert "No sum of the signed uploads came" in outcome.problem
+    assert opened_sums(run) == []
+
+    def uncommitted(_: Network, body: LedgerSegment) -> LedgerSegment:
+        return LedgerSegment(body.entries[:1], body.entries[0]["hash"])
+
+    world = make_world(tmp_path / "other", protection=PLAIN)
+    run, outcome, _ = lie(world, "teacher-1", "ledger", uncommitted, "aggregator")
+    assert any("aggregator refused ledger" in text for text in outcome.refused)
+    assert opened_sums(run) == []
+
+
+def test_a_student_does_not_mix_two_rosters(tmp_path: Path) -> None:
+    """What came for a roster that was given up is no part of the next one's sum."""
+    withheld = {"sums": False, "ciphertexts": False}
+    world = make_world(tmp_path, protection=PLAIN, publish=withheld)
+    run = world.local_run()
+    made_up = bytes(8 * run.agreement.feature_values)
+
+    def hook(header: Header, recipient: str, data: bytes) -> list[bytes]:
+        if (header.sender, header.kind) == ("teacher-4", "roster-signature"):
+            return []
+        if (header.kind, recipient) != ("roster", "student") or body_of(data).number != 1:
+            return [data]
+        told = SealedSum(network.parties["key-holder"].state.roster_hash, made_up)
+        return [data, network.forge("key-holder", told, "student", 95)]
+
+    network = Network(run, hook)
+    # Teacher 4 has every signature: only it could upload for the first roster.
+    assert network.execute().problem == ""
+    (released,) = world.released
+    assert released.members == ("teacher-1", "teacher-2", "teacher-3")
+    assert released.values.any()
