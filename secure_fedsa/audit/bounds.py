@@ -7,7 +7,7 @@ that was left out may be anything: perhaps that is why.
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.encryption.interface import bfv_parameters
+from secure_fedsa.encryption.interface import NO_KEY, bfv_parameters
 from secure_fedsa.planning.sizes import base64_length
 
 _ONCE = (
@@ -23,7 +23,6 @@ _ONCE = (
 )
 _AROUND = 65_536  # header, signature, hashes of all members
 _KEY_CONTAINER_BYTES = 1_024  # around a key: its parameters
-_NO_KEY_BYTES = len(b"none")
 
 
 def most_messages(agreement: Agreement) -> dict[str, int]:
@@ -38,7 +37,7 @@ def most_messages(agreement: Agreement) -> dict[str, int]:
 def longest_files(agreement: Agreement) -> dict[str, int]:
     """Return the most bytes of a message's file by kind, for those that the agreement bounds."""
     publish, values = agreement.publish, 8 * agreement.feature_values
-    public, secret = _NO_KEY_BYTES, 0
+    public, secret = len(NO_KEY), 0
     if agreement.protection.he:
         parameters = bfv_parameters(agreement)
         public, secret = (

@@ -10,14 +10,12 @@ from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.audit.layout import TRANSCRIPT
 from secure_fedsa.audit.transcript import Transcript
 from secure_fedsa.encryption import paillier
+from secure_fedsa.encryption.interface import NO_KEY
 from secure_fedsa.encryption.query_proof import verify_modulus
 from secure_fedsa.errors import DataError
 from secure_fedsa.messages import AGGREGATOR, STUDENT, FeatureKey, Keys, Nonce, QueryKey, Ready
 from secure_fedsa.roles.session import NONCE_BYTES, Session, run_id_of
 from secure_fedsa.wire.keys import check_sealing_public
-
-# What the arm without encryption says in place of keys.
-_NO_KEY = b"none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def check_opening(transcript: Transcript) -> Opening:
     sealing = _sealing_keys(transcript)
     feature = transcript.one("feature-key", agreement.custodian)
     feature_key = feature.says(FeatureKey).public_key
-    plain = feature_key == _NO_KEY
+    plain = feature_key == NO_KEY
     require(
         bool(feature_key) and plain != agreement.protection.he,
         feature.file,
@@ -112,7 +110,7 @@ def _check_query_key(key: QueryKey, agreement: Agreement, run_id: str) -> None:
     student, bits = agreement.only(STUDENT), agreement.encryption.query_modulus_bits
     if agreement.protection.he:
         _check_proof(key.modulus, key.proof, run_id, student, bits)
-    elif key.modulus != _NO_KEY or key.proof:
+    elif key.modulus != NO_KEY or key.proof:
         raise DataError("is a query key in a run without encryption.")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from secure_fedsa.signals import Aggregate, Encoded, Encrypted, Masked, ReleasedSum, Signal
 
 Pair = tuple[bytes, bytes]
+NO_KEY = b"none"
+"""What a run without encryption says in place of every key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secure_fedsa.encryption import fixed_point
-from secure_fedsa.encryption.interface import Pair, QueryClaim, score_bound
+from secure_fedsa.encryption.interface import NO_KEY, Pair, QueryClaim, score_bound
 from secure_fedsa.errors import HeadroomError, ProtocolError
 from secure_fedsa.signals import (
     Aggregate,
@@ -43,10 +43,10 @@ class PlainSuite:
         self._score_bound = score_bound(agreement)
 
     def draw_feature_key(self) -> Pair:
-        return b"", b"none"
+        return b"", NO_KEY
 
     def draw_query_key(self) -> Pair:
-        return b"none", b"none"
+        return NO_KEY, NO_KEY
 
     def draw_reply_randomness(self, modulus: bytes) -> Pair:
         del modulus
@@ -66,13 +66,13 @@ class PlainSuite:
         self, primes: tuple[bytes, ...], run_id: str, student: str
     ) -> tuple[bytes, tuple[bytes, ...]]:
         del primes, run_id, student
-        return b"none", ()
+        return NO_KEY, ()
 
     def fits(self, primes: tuple[bytes, ...], modulus: bytes) -> bool:
-        return primes == (b"none", b"none") and modulus == b"none"
+        return primes == (NO_KEY, NO_KEY) and modulus == NO_KEY
 
     def check_feature_key(self, public: bytes, party: str) -> None:
-        if public != b"none":
+        if public != NO_KEY:
             raise ProtocolError(party, "sent a feature key in a run without encryption.")
 
     def check_query(self, claim: QueryClaim) -> None:

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any, get_origin, get_type_hints
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.encryption.interface import NO_KEY
 from secure_fedsa.encryption.query_proof import ROUNDS
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, RULES, STUDENT, TEACHER, Role
 from secure_fedsa.planning.sizes import (
@@ -39,7 +40,6 @@ from secure_fedsa.wire import canonical, envelope, keys
 
 _HASH = "0" * 64
 _HASH_LENGTH = len(_HASH) + 2  # in JSON
-_NO_KEY = b"none"
 _DATA_SET = "0" * 32
 _SCORE_LENGTH = 18  # in JSON: as many digits as most scores have
 _RANDOM_BYTES = 32  # of a nonce and of a mask share
@@ -151,7 +151,7 @@ class Lengths:
     def __init__(self, agreement: Agreement) -> None:
         encrypted, teachers = agreement.protection.he, agreement.teachers
         reply, blind = reply_bytes(agreement), score_bytes(agreement)
-        modulus = agreement.encryption.query_modulus_bits // 8 if encrypted else len(_NO_KEY)
+        modulus = agreement.encryption.query_modulus_bits // 8 if encrypted else len(NO_KEY)
         prime = modulus // 2 if encrypted else modulus
         values = integer_length(agreement.feature_values) - 1
         signal = values + base64_length(signal_bytes(agreement))

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import cache
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.encryption.interface import bfv_parameters, score_bound
+from secure_fedsa.encryption.interface import NO_KEY, bfv_parameters, score_bound
 from secure_fedsa.encryption.scoring import score_modulus
 
 _CONTAINER_BYTES = 40  # TenSEAL's and SEAL's headers around one ciphertext
@@ -74,7 +74,7 @@ def secret_key_bytes(agreement: Agreement) -> int:
 
 def _key_bytes(agreement: Agreement, polynomials: int) -> int:
     if not agreement.protection.he:
-        return len(b"none")
+        return len(NO_KEY)
     parameters = bfv_parameters(agreement)
     sizes = parameters.coeff_mod_bit_sizes
     return _KEY_CONTAINER_BYTES + _compressed(sizes, polynomials, parameters.poly_modulus_degree)
