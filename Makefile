@@ -43,7 +43,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "[2/4] Installing torch (200 MB, about a minute)"
 	@$(PIP) -c constraints.txt torch==2.13.0
 	@echo "[3/4] Installing everything else (about a minute)"
-	@$(PIP) -c constraints.txt -e '.[dev]'
+	@$(PIP) -c constraints.txt -e '.[benchmarks,dev]'
 	@touch $(STAMP)
 
 # Not fatal: `demo --data DIR` needs no public data, and whoever does need it says so.

@@ -52,6 +52,16 @@ class NoiseSource(Protocol):
         ...
 
 
+class TrainingNoise(Protocol):
+    """Where the noise and the secret samples of private training come from."""
+
+    seeded: bool
+
+    def torch_generator(self) -> torch.Generator:
+        """Return a fresh generator for the noise and the sampling of one training step."""
+        ...
+
+
 class SystemNoise:
     """Exact discrete Gaussian noise from OpenDP, seeded by the operating system.
 
@@ -75,6 +85,19 @@ class SystemNoise:
         space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64")
         return np.asarray(dp.m.make_gaussian(*space, scale=scale)([0] * size), dtype=np.int64)
 
+    def torch_generator(self) -> torch.Generator:
+        """Return a torch generator with a fresh 64-bit seed of the operating system.
+
+        DP-SGD's libraries draw floating-point noise from torch's Mersenne Twister, which is no
+        cryptographic generator: a fresh one for each step bounds what one step's noise could
+        tell of another's. The claim of the route private-training names this.
+        """
+        import torch
+
+        generator = torch.Generator()
+        generator.manual_seed(secrets.randbits(63))
+        return generator
+
 
 class SeededNoise:
     """Repeatable, *insecure* noise for tests; it marks every run that it touches."""
@@ -88,6 +111,25 @@ class SeededNoise:
         """Return ``size`` rounded Gaussians as int64, shape (size,)."""
         _check_scale(scale)
         return np.rint(self._generator.normal(0.0, scale, size)).astype(np.int64)
+
+    def torch_generator(self) -> torch.Generator:
+        """Return the next of a repeatable series of torch generators."""
+        import torch
+
+        generator = torch.Generator()
+        generator.manual_seed(int(self._generator.integers(2**62)))
+        return generator
+
+
+def secret_projection(rows: int, columns: int) -> npt.NDArray[np.float64]:
+    """Return (rows, columns) independent secret standard Gaussians, for a sketch used once.
+
+    Discrete Gaussians of a large parameter, scaled down: OpenDP's exact sampler, which draws
+    from the operating system's generator.
+    """
+    steps = 2**20
+    drawn = SystemNoise().discrete_gaussian(float(steps), rows * columns)
+    return drawn.reshape(rows, columns) / steps
 
 
 def _check_scale(scale: float) -> None:

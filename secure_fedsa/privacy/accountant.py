@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from secure_fedsa.errors import PrivacyParameterError
-from secure_fedsa.privacy.events import Event
+from secure_fedsa.privacy.events import Event, only_releases
 from secure_fedsa.privacy.parameters import positive, probability
 
 NAME = "zCDP of the discrete Gaussian, converted through RDP (Canonne, Kamath, Steinke 2020)"
@@ -76,7 +76,7 @@ def rho_of(events: Iterable[Event]) -> float:
     """
     return compose_rho(
         round_up((Fraction(event.sensitivity) / Fraction(event.noise_scale)) ** 2 / 2)
-        for event in events
+        for event in only_releases(events)
     )
 
 

@@ -54,7 +54,7 @@ from typing import Any
 
 from secure_fedsa.errors import CrossCheckError, PrivacyParameterError
 from secure_fedsa.privacy import accountant
-from secure_fedsa.privacy.events import Event
+from secure_fedsa.privacy.events import DiscreteGaussianRelease, Event, only_releases
 from secure_fedsa.privacy.parameters import probability
 
 MAX_EPSILON = 100.0
@@ -107,7 +107,7 @@ class CrossCheck:
         return asdict(self)
 
 
-def transfer_terms(events: Sequence[Event], tail: float) -> tuple[float, float]:
+def transfer_terms(events: Sequence[DiscreteGaussianRelease], tail: float) -> tuple[float, float]:
     """Return (eta, tau) of the transfer bound with ``tau <= tail``.
 
     K is chosen as the least width that keeps tau within ``tail``: with n differing
@@ -153,11 +153,11 @@ def cross_check(events: Sequence[Event], delta: float) -> CrossCheck:
     delta = probability(delta, "delta")
     if not events:
         raise PrivacyParameterError("There is no release to account for.")
-    return _cross_check(tuple(events), delta)
+    return _cross_check(only_releases(events), delta)
 
 
 @lru_cache(maxsize=64)
-def _cross_check(events: tuple[Event, ...], delta: float) -> CrossCheck:
+def _cross_check(events: tuple[DiscreteGaussianRelease, ...], delta: float) -> CrossCheck:
     rho = accountant.rho_of(events)
     epsilon = accountant.epsilon_from_rho(rho, delta)
     if epsilon > MAX_EPSILON or delta > MAX_DELTA:
@@ -218,7 +218,7 @@ def _alarm(check: CrossCheck, found: str) -> CrossCheckError:
     )
 
 
-def _rdp_epsilon(events: Sequence[Event], delta: float) -> float:
+def _rdp_epsilon(events: Sequence[DiscreteGaussianRelease], delta: float) -> float:
     """Return dp_accounting's RDP epsilon of the events, composed one by one."""
     from dp_accounting import dp_event
     from dp_accounting.rdp import RdpAccountant

@@ -15,6 +15,8 @@ from secure_fedsa.privacy.parameters import positive, positive_integer
 
 MAX_COORDINATES = 2**31
 MAX_EVENTS = 1024
+MAX_STEPS = 10**6
+MIN_NOISE_MULTIPLIER, MAX_NOISE_MULTIPLIER = 0.05, 1e5
 MAX_MAGNITUDE = 2.0**52
 """Whole numbers beyond it have no canonical JSON, and no int64 mechanism needs them."""
 
@@ -68,21 +70,101 @@ class DiscreteGaussianRelease:
         Raises:
             PrivacyParameterError: If a key is missing or unknown, or a value is refused.
         """
-        expected = {"kind", "sensitivity", "noise_scale", "coordinates"}
-        if not isinstance(value, Mapping) or set(value) != expected:
-            found = sorted(map(str, value)) if isinstance(value, Mapping) else value
-            raise PrivacyParameterError(
-                "A privacy event does not have the keys of its kind.",
-                why=f"Expected {sorted(expected)}, found {found!r}.",
-            )
-        if value["kind"] != cls.kind:
-            raise PrivacyParameterError(f"This is not a {cls.kind} event: {value['kind']!r}.")
+        _check_keys(value, cls.kind, {"kind", "sensitivity", "noise_scale", "coordinates"})
         return cls(value["sensitivity"], value["noise_scale"], value["coordinates"])
 
 
-Event: TypeAlias = DiscreteGaussianRelease
+@dataclass(frozen=True, slots=True)
+class DpSgdTraining:
+    """A model trained by DP-SGD: T Gaussian mechanisms, each on a Poisson sample of the records.
 
-_KINDS: dict[str, type[Event]] = {DiscreteGaussianRelease.kind: DiscreteGaussianRelease}
+    Holds for add/remove of one record. The noise is floating-point.
+
+    Attributes:
+        noise_multiplier: Standard deviation of a step's noise over the clip norm.
+        sampling_rate: Probability with which a step takes a record, at most 1.
+        steps: Number of steps, those of tuning runs that are not public included.
+
+    Raises:
+        PrivacyParameterError: If a value is NaN, infinite, zero, negative or out of range.
+
+    >>> DpSgdTraining(noise_multiplier=4.0, sampling_rate=0.1, steps=200).to_dict()
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'kind': 'dp-sgd', 'noise_multiplier': 4.0, 'sampling_rate': 0.1, 'steps': 200}
+    """
+
+    kind: ClassVar[str] = "dp-sgd"
+
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        noise = positive(self.noise_multiplier, "noise_multiplier")
+        rate = positive(self.sampling_rate, "sampling_rate")
+        if not MIN_NOISE_MULTIPLIER <= noise <= MAX_NOISE_MULTIPLIER:
+            raise PrivacyParameterError(
+                f"A noise multiplier of {noise:g} is out of range.",
+                do=f"Use one from {MIN_NOISE_MULTIPLIER:g} to {MAX_NOISE_MULTIPLIER:g}.",
+            )
+        if rate > 1:
+            raise PrivacyParameterError(f"A sampling rate of {rate:g} is above 1.")
+        object.__setattr__(self, "noise_multiplier", noise)
+        object.__setattr__(self, "sampling_rate", rate)
+        object.__setattr__(self, "steps", positive_integer(self.steps, "steps", MAX_STEPS))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict that :func:`event_from_dict` reads back."""
+        return {
+            "kind": self.kind,
+            "noise_multiplier": self.noise_multiplier,
+            "sampling_rate": self.sampling_rate,
+            "steps": self.steps,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> DpSgdTraining:
+        """Return the event of a dict.
+
+        Raises:
+            PrivacyParameterError: If a key is missing or unknown, or a value is refused.
+        """
+        _check_keys(value, cls.kind, {"kind", "noise_multiplier", "sampling_rate", "steps"})
+        return cls(value["noise_multiplier"], value["sampling_rate"], value["steps"])
+
+
+Event: TypeAlias = DiscreteGaussianRelease | DpSgdTraining
+
+_KINDS: dict[str, type[Event]] = {
+    DiscreteGaussianRelease.kind: DiscreteGaussianRelease,
+    DpSgdTraining.kind: DpSgdTraining,
+}
+
+
+def only_releases(events: Iterable[Event]) -> tuple[DiscreteGaussianRelease, ...]:
+    """Return events that are all discrete Gaussian releases, as such.
+
+    Raises:
+        PrivacyParameterError: If one is a training, which has no zCDP parameter worth stating.
+    """
+    found = tuple(events)
+    releases = tuple(event for event in found if isinstance(event, DiscreteGaussianRelease))
+    if len(releases) != len(found):
+        raise PrivacyParameterError(
+            "A training by DP-SGD is accounted by privacy loss distributions, not by zCDP."
+        )
+    return releases
+
+
+def _check_keys(value: Mapping[str, Any], kind: str, expected: set[str]) -> None:
+    if not isinstance(value, Mapping) or set(value) != expected:
+        found = sorted(map(str, value)) if isinstance(value, Mapping) else value
+        raise PrivacyParameterError(
+            "A privacy event does not have the keys of its kind.",
+            why=f"Expected {sorted(expected)}, found {found!r}.",
+        )
+    if value["kind"] != kind:
+        raise PrivacyParameterError(f"This is not a {kind} event: {value['kind']!r}.")
 
 
 def event_from_dict(value: Mapping[str, Any]) -> Event:

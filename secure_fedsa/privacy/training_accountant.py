@@ -1,0 +1,129 @@
+"""Epsilon of models trained by DP-SGD, by privacy loss distributions (PLD).
+
+A step of DP-SGD is a Gaussian mechanism on a Poisson sample of the records; T adaptive steps
+compose. dp_accounting composes their privacy loss distributions numerically, with discretisation
+errors on the safe side (Doroshenko, Ghazi, Kamath, Kumar and Manurangsi 2022, "Connect the
+dots"). The neighbours add or remove one record. The figure is for exact real-valued Gaussians:
+the noise of the training is floating-point, and whoever states this figure must say so.
+
+Opacus's own accountants are not used: one of them is below the true value by 11%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.privacy.events import DpSgdTraining
+from secure_fedsa.privacy.parameters import positive, probability
+
+if TYPE_CHECKING:
+    from dp_accounting import PrivacyAccountant
+    from dp_accounting.pld import PLDAccountant
+
+NAME = "PLD of Poisson-subsampled Gaussians by dp_accounting, floating-point noise"
+MIN_DELTA = 1e-13
+"""Below it the library's discretisation no longer gives a bound worth stating."""
+
+MAX_EPSILON = 200.0
+"""By Renyi divergences; above it nothing is accounted."""
+
+_INTERVAL = 1e-3
+_STEP_SHARE = 0.02  # of the loss of one step without subsampling, where that is smaller
+
+
+def training_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
+    """Return the epsilon at ``delta`` of composed trainings; 0.0 for none.
+
+    Raises:
+        PrivacyParameterError: If ``delta`` is out of range, or no finite epsilon holds.
+
+    >>> round(training_epsilon([DpSgdTraining(1.0, 0.01, 1000)], 1e-5), 2)
+    1.83
+    """
+    delta = probability(delta, "delta")
+    if delta < MIN_DELTA:
+        raise PrivacyParameterError(
+            f"A delta of {delta:g} is below what PLD accounting can state.",
+            do=f"Use at least {MIN_DELTA:g}.",
+        )
+    trainings = list(events)
+    if not trainings:
+        return 0.0
+    _refuse_hopeless(trainings, delta)
+    accountant = _accountant(min(event.noise_multiplier for event in trainings))
+    for event in trainings:
+        _compose(accountant, event)
+    return float(accountant.get_epsilon(delta))
+
+
+def noise_multiplier_for(
+    epsilon: float, delta: float, *, sampling_rate: float, steps: int
+) -> float:
+    """Return a noise multiplier, the least to about 0.1%, whose epsilon is not above.
+
+    Raises:
+        PrivacyParameterError: If a value is out of range, or no multiplier below 10,000 will do.
+    """
+    epsilon, delta = positive(epsilon, "epsilon"), probability(delta, "delta")
+    DpSgdTraining(1.0, sampling_rate, steps)  # refuses values that make no training
+
+    def fits(multiplier: float) -> bool:
+        try:
+            return (
+                training_epsilon([DpSgdTraining(multiplier, sampling_rate, steps)], delta)
+                <= epsilon
+            )
+        except PrivacyParameterError:
+            return False  # too little noise for any claim
+
+    low, high = 0.25, 1.0
+    while not fits(high):
+        low, high = high, high * 2
+        if high > 1e4:
+            raise PrivacyParameterError(
+                f"No noise makes {steps} steps cost epsilon {epsilon:g}.",
+                do="Take fewer steps, or a larger epsilon.",
+            )
+    while high > low * 1.001:
+        middle = (low * high) ** 0.5
+        if fits(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _refuse_hopeless(trainings: Iterable[DpSgdTraining], delta: float) -> None:
+    """Refuse, at once, what would take minutes to account and promise nothing in the end.
+
+    By Renyi divergences at a few orders (Mironov, Talwar and Zhang 2019), an upper bound.
+    """
+    from dp_accounting.rdp import RdpAccountant
+
+    accountant = RdpAccountant([2, 3, 4, 6, 8, 12, 16, 32, 64])
+    for event in trainings:
+        _compose(accountant, event)
+    if not float(accountant.get_epsilon(delta)) < MAX_EPSILON:
+        raise PrivacyParameterError(
+            f"This training has no privacy loss bound below {MAX_EPSILON:g}.",
+            do="Use more noise, fewer steps or a smaller sampling rate.",
+        )
+
+
+def _accountant(least_noise: float) -> PLDAccountant:
+    from dp_accounting import NeighboringRelation
+    from dp_accounting.pld import PLDAccountant
+
+    return PLDAccountant(
+        NeighboringRelation.ADD_OR_REMOVE_ONE,
+        value_discretization_interval=min(_INTERVAL, _STEP_SHARE / least_noise),
+    )
+
+
+def _compose(accountant: PrivacyAccountant, event: DpSgdTraining) -> None:
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+
+    step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
+    accountant.compose(step, event.steps)

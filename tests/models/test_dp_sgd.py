@@ -1,0 +1,200 @@
+"""Private training: what each step does to which records, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from secure_fedsa.entropy import SeededNoise, SystemNoise
+from secure_fedsa.errors import DataError, UsageError
+from secure_fedsa.models.dp_sgd import (
+    DpSgdSpec,
+    check_separate,
+    check_trainable,
+    initialise,
+    train_privately,
+)
+
+# Noise too small to matter: what is left is clipping, sampling and the denominator.
+QUIET = DpSgdSpec(
+    sampling_rate=1.0,
+    steps=1,
+    noise_multiplier=1e-9,
+    clip_norm=1.0,
+    denominator=10.0,
+    learning_rate=1.0,
+    momentum=0.0,
+    averaged=0.0,
+)
+
+
+def one_step(
+    records: torch.Tensor, targets: Any, spec: DpSgdSpec = QUIET, seed: int = 0
+) -> torch.Tensor:
+    """Return how far one regression step moves the weights of a line that starts at zero."""
+    module = nn.Linear(records.shape[1] if records.dim() > 1 else 3, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    train_privately(module, records, targets, head="regression", spec=spec, noise=SeededNoise(seed))
+    return module.weight.detach()[0]
+
+
+def test_each_record_moves_the_model_by_at_most_the_clip_norm_over_the_denominator() -> None:
+    """If this fails, sensitivity is not what the ledger is charged for."""
+    records, targets = torch.tensor([[3.0, 4.0, 0.0]]), np.array([1000.0])
+    moved = one_step(records, targets)
+    assert float(moved.norm()) == pytest.approx(0.1, rel=1e-5)
+    tripled = one_step(records.repeat(3, 1), np.repeat(targets, 3))
+    torch.testing.assert_close(tripled, 3 * moved)  # the denominator does not count records
+
+
+def test_records_that_cannot_be_used_contribute_zero() -> None:
+    """If this fails, one NaN spoils the model, and all see that somebody has such a record."""
+    good, targets = torch.eye(3), np.array([1.0, 1.0, 1.0])
+    wanted = one_step(good, targets)
+    for value in (float("nan"), float("inf"), 1e30):
+        bad = torch.cat([good, torch.full((1, 3), value)])
+        torch.testing.assert_close(one_step(bad, np.append(targets, 1.0)), wanted)
+    torch.testing.assert_close(
+        one_step(torch.cat([good, good[:1]]), np.append(targets, np.nan)), wanted
+    )
+
+
+def test_labels_out_of_range_contribute_zero() -> None:
+    records, labels = torch.eye(3), np.array([0, 1, 7])
+    moved = []
+    for count in (3, 2):
+        module = nn.Linear(3, 2, bias=False)
+        nn.init.zeros_(module.weight)
+        train_privately(
+            module,
+            records[:count],
+            labels[:count],
+            head="classification",
+            classes=2,
+            spec=QUIET,
+            noise=SeededNoise(0),
+        )
+        moved.append(module.weight.detach())
+    torch.testing.assert_close(*moved)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_empty_sample_is_a_step_of_noise(count: int) -> None:
+    """If this fails, a training that meets an empty sample stops, or shows that it was empty."""
+    loud = replace(QUIET, noise_multiplier=2.0, sampling_rate=1e-9, steps=5)
+    moved = one_step(torch.ones(count, 3), np.ones(count), loud)
+    assert moved.abs().min() > 0
+
+
+@pytest.mark.slow
+def test_noise_and_sampling_are_as_large_as_the_event_says() -> None:
+    """False alarms: below 1e-6 (six standard errors of each figure)."""
+    steps, width = 400, 50
+    spec = replace(QUIET, noise_multiplier=3.0, denominator=1.0, clip_norm=0.5)
+    nothing = torch.zeros(4, width)
+    seen = torch.stack([one_step(nothing, np.zeros(4), spec, seed) for seed in range(steps)])
+    variance = float(seen.var())
+    assert variance == pytest.approx(1.5**2, rel=6 * np.sqrt(2 / seen.numel()))
+    taken = replace(QUIET, sampling_rate=0.3, denominator=1.0)
+    ones, push = torch.ones(500, 1), np.full(500, 9.0)
+    shares = [float(one_step(ones, push, taken, seed)) / 500 for seed in range(200)]
+    assert np.mean(shares) == pytest.approx(0.3, abs=6 * np.sqrt(0.21 / 100_000))
+    assert np.var(shares) == pytest.approx(0.21 / 500, rel=6 * np.sqrt(2 / 200))
+
+
+def test_no_two_trainings_draw_the_same_noise() -> None:
+    """If this fails, the difference of two models shows the records."""
+    spec = replace(QUIET, noise_multiplier=1.0)
+    moved = []
+    for _ in range(2):
+        module = nn.Linear(3, 1, bias=False)
+        nn.init.zeros_(module.weight)
+        train_privately(
+            module, torch.eye(3), np.zeros(3), head="regression", spec=spec, noise=SystemNoise()
+        )
+        moved.append(module.weight.detach())
+    assert not torch.allclose(moved[0], moved[1], atol=1e-3)
+
+
+def test_a_private_model_learns() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(2000, 5))
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    module = nn.Sequential(nn.Linear(5, 8), nn.GroupNorm(2, 8), nn.ReLU(), nn.Linear(8, 2))
+    initialise(module, seed=0)
+    spec = DpSgdSpec(0.1, 60, 1.5, 1.0, 200.0, 1.0)
+    train_privately(
+        module,
+        torch.from_numpy(x).float(),
+        y,
+        head="classification",
+        classes=2,
+        spec=spec,
+        noise=SeededNoise(1),
+    )
+    with torch.no_grad():
+        right = module(torch.from_numpy(x).float()).argmax(dim=1).numpy() == y
+    assert right.mean() > 0.9
+    assert not hasattr(next(module.parameters()), "grad_sample")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.BatchNorm1d(3), "GroupNorm"),
+        (nn.LSTM(3, 3), "opacus.layers"),
+        (nn.Identity(), "nothing to train"),
+    ],
+)
+def test_layers_that_cannot_be_trained_privately_are_refused(layer: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_trainable(layer)
+
+
+class Mixing(nn.Module):
+    """Subtracts the batch's mean, which no list of layers shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(3, 2)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.line(rows - rows.mean(dim=0)))
+
+
+def test_a_module_that_mixes_records_is_refused() -> None:
+    with pytest.raises(UsageError, match="beside it"):
+        check_separate(Mixing(), torch.randn(4, 3))
+    check_separate(nn.Linear(3, 2), torch.randn(4, 3))
+
+
+def test_a_start_leaves_no_training_in_the_module() -> None:
+    """If this fails, a model trained without privacy enters the private route as a start."""
+    build = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2), nn.Linear(4, 2)) for _ in "ab"]
+    with torch.no_grad():
+        for parameter in build[0].parameters():
+            parameter.fill_(7.0)
+    for module in build:
+        initialise(module, seed=3)
+    torch.testing.assert_close(build[0].state_dict(), build[1].state_dict())
+
+    class Free(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.anything = nn.Parameter(torch.ones(3))
+
+    holder = nn.Linear(2, 2)
+    holder.register_buffer("learnt", torch.ones(5))
+    for bad, words in ((Free(), "start of parameter"), (holder, "buffer")):
+        with pytest.raises(UsageError, match=words):
+            initialise(bad, seed=0)
+
+
+def test_records_and_targets_of_different_numbers_are_refused() -> None:
+    with pytest.raises(DataError, match="2 targets"):
+        one_step(torch.eye(3), np.zeros(2))
