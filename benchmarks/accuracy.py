@@ -25,7 +25,7 @@ import torch
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.baselines import Baselines, Exam, RememberingEncoder, compare
 from secure_fedsa.cli.datasets import load_fashion_mnist
-from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
+from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement, demo_encoder_spec
 from secure_fedsa.cli.splits import DemoData, TeacherData, demo_split
 from secure_fedsa.engines.student import StudentTask, StudentWorkshop
 from secure_fedsa.entropy import SystemNoise
@@ -44,23 +44,22 @@ from secure_fedsa.signals import ReleasedSum, Signal, int_array
 
 
 class Seed:
-    """One seed's data, encoded once for all epsilons."""
+    """One seed's data, encoded as an epsilon asks."""
 
-    def __init__(self, seed: int, data: DemoData, folder: Path) -> None:
-        self.seed = seed
+    def __init__(self, options: DemoOptions, data: DemoData, folder: Path) -> None:
+        self.seed = seed = options.seed
+        self.options = options
         self.data = data
-        self.encoder = RememberingEncoder.fit(data.probes)
+        self.encoder = RememberingEncoder.fit(data.probes, demo_encoder_spec(options, data))
         task = StudentTask(data.class_names, data.images, data.labels, data.probes)
         self.workshop = StudentWorkshop(task, self.encoder, folder, seed=seed)
         self.exam = Exam(data, self.encoder)
 
-    def agreement(self, epsilon: float) -> Agreement:
-        """Return the demo's agreement at an epsilon; keys play no part here."""
+    def agreement(self) -> Agreement:
+        """Return the demo's agreement; keys play no part here."""
         names = [*(t.id for t in self.data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
         keys = {name: f"{number:064x}" for number, name in enumerate(names)}
-        return demo_agreement(
-            DemoOptions(seed=self.seed, epsilon=epsilon), self.data, self.encoder, keys
-        )
+        return demo_agreement(self.options, self.data, self.encoder, keys)
 
     def signal(self, teacher: TeacherData, agreement: Agreement) -> Signal:
         """Return a teacher's signals under fresh noise."""
@@ -76,9 +75,9 @@ class Seed:
         return derive_signal(noisy, agreement)
 
 
-def one(seed: Seed, epsilon: float, *, ranking_only: bool, baselines: bool) -> dict[str, Any]:
-    """Return the row of one seed and epsilon; the baselines do not depend on epsilon."""
-    agreement = seed.agreement(epsilon)
+def one(seed: Seed, *, ranking_only: bool, baselines: bool) -> dict[str, Any]:
+    """Return the row of one seed and epsilon; the networks do not depend on epsilon."""
+    agreement = seed.agreement()
     signals = {t.id: seed.signal(t, agreement) for t in seed.data.teachers}
     bits, bound = agreement.saliency.bits, agreement.saliency.query_bound
     query = quantise(seed.workshop.query(saliency_scale(agreement)), bound, bits)
@@ -91,7 +90,9 @@ def one(seed: Seed, epsilon: float, *, ranking_only: bool, baselines: bool) -> d
     members = choose(scores, select=selection.select, threshold=selection.threshold)
     row: dict[str, Any] = {
         "seed": seed.seed,
-        "epsilon": epsilon,
+        "epsilon": seed.options.epsilon,
+        "records": seed.options.records,
+        "dimension": seed.encoder.dimension,
         "worst_relevant": min(good),
         "best_bad": max(bad),
         "ranked": min(good) > max(bad),
@@ -117,7 +118,9 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epsilons", type=float, nargs="+", default=[0.5, 1.0, 8.0])
+    parser.add_argument("--records", type=int, default=4500, help="records a teacher")
     parser.add_argument("--ranking-only", action="store_true")
+    parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--scratch-folder", type=Path, default=Path("scratch/accuracy"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -126,11 +129,12 @@ def main() -> int:
     rows = []
     for number in options.seeds:
         began = time.monotonic()
-        data = demo_split(images, seed=number)
-        seed = Seed(number, data, options.scratch_folder / str(number))
+        data = demo_split(images, seed=number, records=options.records)
         for epsilon in options.epsilons:
-            first = epsilon == options.epsilons[0]
-            rows.append(one(seed, epsilon, ranking_only=options.ranking_only, baselines=first))
+            choices = DemoOptions(seed=number, epsilon=epsilon, records=options.records)
+            seed = Seed(choices, data, options.scratch_folder / str(number))
+            first = epsilon == options.epsilons[0] and not options.no_baselines
+            rows.append(one(seed, ranking_only=options.ranking_only, baselines=first))
             print(json.dumps(rows[-1]), flush=True)
         print(f"seed {number}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     result: dict[str, Any] = {"rows": rows, "means": {}}

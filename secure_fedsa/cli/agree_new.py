@@ -192,7 +192,7 @@ def _new(arguments: argparse.Namespace) -> int:
             )
     from secure_fedsa.agreement import parse
     from secure_fedsa.cli.agreement_text import to_text
-    from secure_fedsa.cli.drafting import draft
+    from secure_fedsa.cli.drafting import draft, encoder_spec
     from secure_fedsa.cli.parties import gather
     from secure_fedsa.cli.public_part import public_part
     from secure_fedsa.cli.terms import terms
@@ -203,10 +203,10 @@ def _new(arguments: argparse.Namespace) -> int:
 
     public = public_part(arguments.data, arguments.probes)
     parties = gather(arguments, public.classes)
-    print(f"Fitting the public encoder to {len(public.probes)} probes", file=sys.stderr)
-    encoder = PublicEncoder.fit(public.probes)
     teachers = sum(party.role == "teacher" for party in parties.values())
     choices = _choices(arguments, public.source, teachers)
+    print(f"Fitting the public encoder to {len(public.probes)} probes", file=sys.stderr)
+    encoder = PublicEncoder.fit(public.probes, encoder_spec(choices, len(public.probes)))
     agreement = draft(choices, parties, encoder, probes_hash(public.probes))
     planned = plan(agreement)
     shape = " x ".join(map(str, public.probes.shape))

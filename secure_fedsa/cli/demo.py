@@ -10,7 +10,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.baselines import RememberingEncoder, simulate_without_noise
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
-from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement
+from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement, demo_encoder_spec
 from secure_fedsa.cli.demo_files import trust_file, write_simulation
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.runner import Finished, Job, Runner
@@ -20,7 +20,7 @@ from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.run_folder import agreement_toml
 from secure_fedsa.engines.site import load_identity
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
-from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.wire.agreement_signatures import sign
 
 TRUST_FILE = "keys.toml"
@@ -55,7 +55,8 @@ def run_demo(out: Path, options: DemoOptions, progress: Progress) -> DemoResult:
     runner = Runner(out, states, progress, private=[states.root, *private])
     data = _data(options, progress)
     progress.say(f"Data: {data.source}")
-    encoder = _encoder(data, states, RememberingEncoder if not options.data else PublicEncoder)
+    kind = RememberingEncoder if not options.data else PublicEncoder
+    encoder = _encoder(data, demo_encoder_spec(options, data), states, kind)
     progress.say(f"Public encoder fitted to {len(data.probes)} probes")
     states.remember_data()
     agreement = _agreement(options, data, encoder, states)
@@ -87,17 +88,20 @@ def _data(options: DemoOptions, progress: Progress) -> DemoData:
     )
 
 
-def _encoder(data: DemoData, states: StateFolders, kind: type[PublicEncoder]) -> PublicEncoder:
-    """Fit the public encoder, once for the same probes.
+def _encoder(
+    data: DemoData, spec: EncoderSpec, states: StateFolders, kind: type[PublicEncoder]
+) -> PublicEncoder:
+    """Fit the public encoder, once for the same probes and width.
 
     Another fit could differ in a last bit, and a run that was cut off goes on only under
     the agreement that names its encoder's hash.
     """
-    path = states.root / f"encoder-{probes_hash(data.probes)[:16]}.safetensors"
+    name = f"encoder-{probes_hash(data.probes)[:16]}-{spec.dimension}.safetensors"
+    path = states.root / name
     if path.exists():
         return kind.from_bytes(path.read_bytes())
-    encoder = kind.fit(data.probes)
-    states.keep(path.name, encoder.to_bytes())
+    encoder = kind.fit(data.probes, spec)
+    states.keep(name, encoder.to_bytes())
     return encoder
 
 

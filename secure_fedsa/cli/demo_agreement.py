@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement, Party, Publish
-from secure_fedsa.cli.drafting import Choices, draft
+from secure_fedsa.cli.drafting import Choices, draft, encoder_spec
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
-from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,7 @@ def demo_agreement(
             be selected than a sum needs.
         UsageError: If there are too few teachers.
     """
-    choices = Choices(
-        title="Demo: " + data.source,
-        epsilon=options.epsilon,
-        records=options.records,
-        select=min(options.select, len(data.teachers)),
-        encryption=options.encryption,
-        publish=Publish("values", ciphertexts=True, sums=True, feature_key=options.encryption),
-    )
+    choices = _choices(options, data)
     teachers = {teacher.id: teacher.task for teacher in data.teachers}
     smallest = max(choices.minimum_cohort, choices.max_colluding + 2)
     if len(teachers) < smallest:
@@ -72,3 +65,19 @@ def demo_agreement(
     agreement = draft(choices, parties, encoder, probes_hash(data.probes))
     agreement.check()
     return agreement
+
+
+def demo_encoder_spec(options: DemoOptions, data: DemoData) -> EncoderSpec:
+    """Return how to fit the demo's public encoder."""
+    return encoder_spec(_choices(options, data), len(data.probes))
+
+
+def _choices(options: DemoOptions, data: DemoData) -> Choices:
+    return Choices(
+        title="Demo: " + data.source,
+        epsilon=options.epsilon,
+        records=options.records,
+        select=min(options.select, len(data.teachers)),
+        encryption=options.encryption,
+        publish=Publish("values", ciphertexts=True, sums=True, feature_key=options.encryption),
+    )

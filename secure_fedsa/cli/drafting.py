@@ -23,9 +23,9 @@ from secure_fedsa.agreement import (
     Selection,
 )
 from secure_fedsa.encryption.parameters import BfvParameters
-from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder, useful_dimension
 from secure_fedsa.models.saliency import SaliencyScale
-from secure_fedsa.privacy.mechanisms import calibrate
+from secure_fedsa.privacy.mechanisms import calibrate, count_unit, l2_sensitivity
 
 DELTA = 1e-5
 THRESHOLD = 0.15
@@ -36,6 +36,7 @@ ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
 CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
 _FEATURE_BOUND = 2**26
 _GRID = 2**16
+_COUNT_WEIGHT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,23 @@ class Choices:
     publish: Publish = CHECKABLE
 
 
+def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
+    """Return how to fit the public encoder: as wide as the agreed noise leaves useful.
+
+    Only epsilon, delta, the neighbour relation and the order of magnitude of the records go
+    in: what the agreement makes public anyway.
+
+    Args:
+        choices: What people chose.
+        probes: Number of public probes.
+    """
+    sensitivity = l2_sensitivity(
+        _GRID, count_unit(_GRID, _COUNT_WEIGHT), choices.neighbours, choices.max_records
+    )
+    noise = calibrate(choices.epsilon, choices.delta) * sensitivity / _GRID
+    return EncoderSpec(dimension=useful_dimension(choices.records, noise, probes))
+
+
 def draft(
     choices: Choices, parties: Mapping[str, Party], encoder: PublicEncoder, probes_sha256: str
 ) -> Agreement:
@@ -106,7 +124,7 @@ def draft(
             delta=choices.delta,
             clip_norm=encoder.clip_norm,
             grid=_GRID,
-            count_weight=0.25,
+            count_weight=_COUNT_WEIGHT,
             count_floor=20.0,
             noise_multiplier=calibrate(choices.epsilon, choices.delta),
             agreement_budget=budget,

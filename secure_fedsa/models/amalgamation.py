@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 from scipy.linalg import eigh
+from scipy.special import logsumexp
 
 from secure_fedsa.errors import DataError
 from secure_fedsa.models.heads import (
@@ -105,16 +106,17 @@ class AmalgamationSpec:
     """Public choices behind the student's classifier.
 
     Attributes:
-        directions: Width of the student's feature space; None for 2 (classes - 1). Exact
-            scatters would need classes - 1, but noise turns directions away, and the few
-            further ones hold what it moved there.
+        widths: Widths of the student's feature spaces, in units of classes - 1. Exact scatters
+            would need classes - 1 directions, but noise turns directions away, and a few
+            further ones hold what it moved there. How many depends on the draw, so the
+            posteriors of classifiers of several widths are averaged.
         ridge_floor: Added to the probes' scatter, in units of its mean variance.
         ridge_noise: The same per unit of the release's relative noise (see ``ridge``).
-        mixture: Settings of the classifier on the directions.
+        mixture: Settings of the classifiers on the directions.
         refinement: Settings of the regression on the whole encoding.
     """
 
-    directions: int | None = None
+    widths: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     ridge_floor: float = 0.1
     ridge_noise: float = 0.5
     mixture: MixtureSpec = field(default_factory=MixtureSpec)
@@ -123,22 +125,23 @@ class AmalgamationSpec:
 
 @dataclass(frozen=True, slots=True)
 class AmalgamatedModel:
-    """A classifier of raw records: public encoder, subspace, linear head, refinement.
+    """A classifier of raw records: public encoder, subspace, linear heads, refinement.
 
     Attributes:
         encoder: The public encoder.
         centre: float64 (d,), the probes' mean encoding.
         directions: float64 (d, k).
-        head: Linear head on the k directions.
+        heads: Linear heads, each on as many leading directions as it has weights; their
+            posteriors are averaged.
         refined: Linear head on the whole centred encoding; None for the baseline.
-        share: Weight of the first head's posterior beside it.
+        share: Weight of the first heads' posterior beside it.
         sharpness: Turns the sum of both into log-odds.
     """
 
     encoder: PublicEncoder
     centre: FloatArray
     directions: FloatArray
-    head: LinearHead
+    heads: tuple[LinearHead, ...]
     refined: LinearHead | None = None
     share: float = 0.0
     sharpness: float = 1.0
@@ -146,7 +149,7 @@ class AmalgamatedModel:
     def log_probabilities_of(self, encoded: FloatArray) -> FloatArray:
         """Return float64 (n, C) for encoded records (n, d), in clip norms."""
         centred = encoded - self.centre
-        first = self.head.log_probabilities(centred @ self.directions)
+        first = _mean_log_probabilities(self.heads, centred @ self.directions)
         if self.refined is None:
             return first
         both = self.refined.logits(centred) + self.share * np.exp(first)
@@ -167,9 +170,9 @@ class AmalgamatedModel:
         tensors = {
             "centre": self.centre,
             "directions": self.directions,
-            "weights": self.head.weights,
-            "offsets": self.head.offsets,
         }
+        for index, head in enumerate(self.heads):
+            tensors |= {f"head{index}.weights": head.weights, f"head{index}.offsets": head.offsets}
         if self.refined is not None:
             tensors |= {
                 "refined.weights": self.refined.weights,
@@ -187,15 +190,19 @@ class AmalgamatedModel:
         """
         try:
             tensors = load_tensors(data)
-            head = LinearHead(tensors["weights"], tensors["offsets"])
+            count = sum(name.endswith(".weights") and name.startswith("head") for name in tensors)
+            heads = tuple(
+                LinearHead(tensors[f"head{index}.weights"], tensors[f"head{index}.offsets"])
+                for index in range(max(1, count))
+            )
             centre, directions = tensors["centre"], tensors["directions"]
             if "refined.weights" not in tensors:
-                return cls(encoder, centre, directions, head)
+                return cls(encoder, centre, directions, heads)
             refined = LinearHead(tensors["refined.weights"], tensors["refined.offsets"])
             share, sharpness = tensors["refined.balance"].tolist()
         except (SafetensorError, KeyError, ValueError) as error:
             raise DataError("These bytes are not an amalgamated classifier.") from error
-        return cls(encoder, centre, directions, head, refined, share, sharpness)
+        return cls(encoder, centre, directions, heads, refined, share, sharpness)
 
 
 def ridge(release: Release, mean_variance: float, spec: AmalgamationSpec) -> float:
@@ -239,7 +246,8 @@ def amalgamate(
     total_scatter = centred.T @ centred / len(centred)
     mean_variance = float(np.trace(total_scatter)) / dimension
     floor = ridge(release, mean_variance, spec) * np.eye(dimension)
-    wanted = min(spec.directions or 2 * (student.classes - 1), dimension)
+    widths = sorted({min(round(w * (student.classes - 1)), dimension) for w in spec.widths})
+    wanted = widths[-1]
     _, vectors = eigh(
         release.scatter / release.total,
         total_scatter + floor,
@@ -249,20 +257,20 @@ def amalgamate(
     # One unit of standard deviation per direction, so that shrinkage treats them alike.
     directions = directions / (centred @ directions).std(axis=0)
     labelled = student.labelled - centre
-    head = fit_mixture(
-        labelled @ directions,
-        student.labels,
-        centred @ directions,
-        student.classes,
-        spec.mixture,
+    points, projected = labelled @ directions, centred @ directions
+    heads = tuple(
+        fit_mixture(
+            points[:, :width], student.labels, projected[:, :width], student.classes, spec.mixture
+        )
+        for width in widths
     )
-    posteriors = np.exp(head.log_probabilities(centred @ directions))
+    posteriors = np.exp(_mean_log_probabilities(heads, projected))
     refined = fit_refinement(labelled, student.labels, centred, posteriors, spec.refinement)
     return AmalgamatedModel(
         encoder,
         centre,
         directions,
-        head,
+        heads,
         refined,
         spec.refinement.share,
         spec.refinement.sharpness,
@@ -283,4 +291,10 @@ def without_teachers(
     directions = np.diag(weights / scale)
     features = (student.labelled - centre) @ directions
     head = fit_logistic(features, np.eye(student.classes)[student.labels], penalty)
-    return AmalgamatedModel(encoder, centre, directions, head)
+    return AmalgamatedModel(encoder, centre, directions, (head,))
+
+
+def _mean_log_probabilities(heads: tuple[LinearHead, ...], features: FloatArray) -> FloatArray:
+    """Return the logarithm of the heads' mean posterior, float64 (n, C)."""
+    each = [head.log_probabilities(features[:, : len(head.weights)]) for head in heads]
+    return np.asarray(logsumexp(each, axis=0) - np.log(len(heads)), dtype=np.float64)

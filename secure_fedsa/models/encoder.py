@@ -47,6 +47,11 @@ FloatArray = npt.NDArray[np.float64]
 
 _FORMAT = "secure-fedsa-encoder-1"
 _PASS = 256  # records a pass: bounds memory
+_RECORDS_TO_NOISE = 0.46  # directions per record and unit of noise (see useful_dimension)
+_WIDTH_STEP = 64
+_WIDTH = 256
+_WIDEST = 768
+_PROBES_PER_DIRECTION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class EncoderSpec:
         seed: Of the public generator that picks patches and units.
     """
 
-    dimension: int = 256
+    dimension: int = _WIDTH
     softness: float = 0.75
     clip_quantile: float = 0.5
     banks: tuple[BankSpec, ...] = (
@@ -72,6 +77,28 @@ class EncoderSpec:
     )
     units: int = 256
     seed: int = 0
+
+
+def useful_dimension(records: int, noise: float, probes: int) -> int:
+    """Return the width of encoding that a release of given noise can fill, a public choice.
+
+    Every direction carries the same noise, but later ones less of what tells classes apart.
+    The more records stand against the noise, the more directions are worth their noise; the
+    best width grew about in proportion, and was flat around its maximum.
+
+    Args:
+        records: A teacher's records.
+        noise: Standard deviation of the noise of a class's sum, in clip norms; 0 for none.
+        probes: Public probes; past 256, a direction needs several of them.
+
+    >>> useful_dimension(4500, 4.17, 5000), useful_dimension(1000, 4.17, 5000)
+    (512, 128)
+    """
+    widest = min(_WIDEST, max(_WIDTH, probes // _PROBES_PER_DIRECTION))
+    if noise <= 0:
+        return widest
+    steps = round(_RECORDS_TO_NOISE * records / noise / _WIDTH_STEP)
+    return int(min(widest, max(1, steps) * _WIDTH_STEP))
 
 
 @dataclass(frozen=True, slots=True)

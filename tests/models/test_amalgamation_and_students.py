@@ -81,6 +81,19 @@ def test_teachers_help(setting: Setting) -> None:
     assert setting.accuracy(setting.model) > setting.accuracy(baseline) - 0.01
 
 
+def test_classifier_keeps_its_heads_on_disk(setting: Setting) -> None:
+    """If this fails, the stored classifier answers otherwise than the one that was examined."""
+    assert len(setting.model.heads) > 1
+    widths = [len(head.weights) for head in setting.model.heads]
+    assert widths == sorted(set(widths))
+    assert widths[-1] == setting.model.directions.shape[1]
+    for model in (setting.model, without_teachers(setting.encoder, setting.student)):
+        again = AmalgamatedModel.from_bytes(model.to_bytes(), setting.encoder)
+        assert np.array_equal(
+            again.log_probabilities(setting.test), model.log_probabilities(setting.test)
+        )
+
+
 def test_network_alone_keeps_up_with_the_head(setting: Setting) -> None:
     """If this fails, what the student deploys is worse than what the report promises."""
     network = distil(

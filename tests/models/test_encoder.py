@@ -10,7 +10,7 @@ from safetensors.numpy import load, save
 
 from secure_fedsa.entropy import public_generator
 from secure_fedsa.errors import DataError
-from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
+from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder, useful_dimension
 from secure_fedsa.models.exact import FLOAT32_INTEGERS, require_exact
 from secure_fedsa.models.filters import BankSpec
 
@@ -172,3 +172,12 @@ def test_clipped_encodings_keep_the_norm(image_encoder: PublicEncoder) -> None:
     values, valid = image_encoder.encode_clipped(images(50, seed=6))
     assert valid.all()
     assert np.linalg.norm(values, axis=1).max() <= 1 + 1e-12
+
+
+def test_width_follows_the_noise() -> None:
+    """If this fails, noise drowns the directions that matter, or good directions are left out."""
+    widths = [useful_dimension(4500, noise, 5000) for noise in (0.0, 0.66, 4.17, 7.9, 30.0)]
+    assert widths == sorted(widths, reverse=True)
+    assert useful_dimension(1000, 4.17, 5000) < useful_dimension(4500, 4.17, 5000)
+    assert useful_dimension(4500, 0.66, 100) == EncoderSpec().dimension  # few probes
+    assert useful_dimension(1, 1e6, 5000) >= 48  # room for the saliency's size
