@@ -110,6 +110,8 @@ class AmalgamationSpec:
             would need classes - 1 directions, but noise turns directions away, and a few
             further ones hold what it moved there. How many depends on the draw, so the
             posteriors of classifiers of several widths are averaged.
+        least_width: Stands for classes - 1 where that is smaller: the boundary of a task of few
+            classes runs across many things that the teachers tell apart.
         ridge_floor: Added to the probes' scatter, in units of its mean variance.
         ridge_noise: The same per unit of the release's relative noise (see ``ridge``).
         mixture: Settings of the classifiers on the directions.
@@ -117,6 +119,7 @@ class AmalgamationSpec:
     """
 
     widths: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
+    least_width: int = 9
     ridge_floor: float = 0.1
     ridge_noise: float = 0.5
     mixture: MixtureSpec = field(default_factory=MixtureSpec)
@@ -217,6 +220,45 @@ def ridge(release: Release, mean_variance: float, spec: AmalgamationSpec) -> flo
     return float(mean_variance * (spec.ridge_floor + spec.ridge_noise * relative))
 
 
+def leading_directions(
+    release: Release, centred: FloatArray, wanted: int, spec: AmalgamationSpec
+) -> FloatArray:
+    """Return the directions along which the teachers' classes differ most, float64 (d, wanted).
+
+    Solves ``B v = mu (T + ridge I) v`` with B the released scatter per record and T the
+    probes' scatter. Since ``B v = mu' (T - B + ridge I) v`` has the same eigenvectors, this
+    is discriminant analysis against the within-class scatter T - B, without asking a noisy
+    T - B to be positive.
+
+    Args:
+        release: The released sum.
+        centred: float64 (m, d), the probes' encodings less their mean.
+        wanted: How many, best first; each with unit standard deviation over the probes.
+        spec: Public choices.
+
+    Raises:
+        DataError: Shapes that do not fit, a total that is not positive.
+    """
+    dimension = centred.shape[1]
+    if release.scatter.shape != (dimension, dimension) or not release.total > 0:
+        raise DataError(
+            f"A release of shape {release.scatter.shape} over {release.total!r} records does "
+            f"not fit an encoder of {dimension} dimensions.",
+            do="Amalgamate with the encoder that the agreement names.",
+        )
+    total_scatter = centred.T @ centred / len(centred)
+    mean_variance = float(np.trace(total_scatter)) / dimension
+    floor = ridge(release, mean_variance, spec) * np.eye(dimension)
+    _, vectors = eigh(
+        release.scatter / release.total,
+        total_scatter + floor,
+        subset_by_index=(dimension - wanted, dimension - 1),
+    )
+    directions = np.ascontiguousarray(vectors[:, ::-1])
+    # One unit of standard deviation per direction, so that shrinkage treats them alike.
+    return np.asarray(directions / (centred @ directions).std(axis=0), dtype=np.float64)
+
+
 def amalgamate(
     release: Release,
     encoder: PublicEncoder,
@@ -225,37 +267,16 @@ def amalgamate(
 ) -> AmalgamatedModel:
     """Build the student's classifier.
 
-    Solves ``B v = mu (T + ridge I) v`` with B the released scatter per record and T the
-    probes' scatter. Since ``B v = mu' (T - B + ridge I) v`` has the same eigenvectors, this
-    is discriminant analysis against the within-class scatter T - B, without asking a noisy
-    T - B to be positive.
-
     Raises:
         DataError: Shapes that do not fit, a total that is not positive.
     """
     spec = spec or AmalgamationSpec()
     dimension = encoder.dimension
-    if release.scatter.shape != (dimension, dimension) or not release.total > 0:
-        raise DataError(
-            f"A release of shape {release.scatter.shape} over {release.total!r} records does "
-            f"not fit an encoder of {dimension} dimensions.",
-            do="Amalgamate with the encoder that the agreement names.",
-        )
     centre = student.probes.mean(axis=0)
     centred = student.probes - centre
-    total_scatter = centred.T @ centred / len(centred)
-    mean_variance = float(np.trace(total_scatter)) / dimension
-    floor = ridge(release, mean_variance, spec) * np.eye(dimension)
-    widths = sorted({min(round(w * (student.classes - 1)), dimension) for w in spec.widths})
-    wanted = widths[-1]
-    _, vectors = eigh(
-        release.scatter / release.total,
-        total_scatter + floor,
-        subset_by_index=(dimension - wanted, dimension - 1),
-    )
-    directions = np.ascontiguousarray(vectors[:, ::-1])
-    # One unit of standard deviation per direction, so that shrinkage treats them alike.
-    directions = directions / (centred @ directions).std(axis=0)
+    unit = max(student.classes - 1, spec.least_width)
+    widths = sorted({min(round(width * unit), dimension) for width in spec.widths})
+    directions = leading_directions(release, centred, widths[-1], spec)
     labelled = student.labelled - centre
     points, projected = labelled @ directions, centred @ directions
     heads = tuple(

@@ -24,7 +24,12 @@ from torch.nn import functional
 
 from secure_fedsa.entropy import training_generator
 from secure_fedsa.errors import DataError
-from secure_fedsa.models.amalgamation import AmalgamationSpec, StudentData, amalgamate, directions
+from secure_fedsa.models.amalgamation import (
+    AmalgamationSpec,
+    StudentData,
+    amalgamate,
+    leading_directions,
+)
 from secure_fedsa.models.heads import LinearHead
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Records = npt.NDArray[Any]
 
+_DIRECTIONS = 16  # of a regression, which has no classes to count
 _STRENGTHS = np.logspace(-3, 4, 15)
 _SHARES = (0.0, 0.1, 0.3, 1.0)  # weight of the whole encoding beside the directions
 
@@ -83,9 +89,6 @@ class RegressionModel:
     def predict(self, records: Records, *, threads: int = 1) -> FloatArray:
         """Return the values of raw records, float64 (n,)."""
         return self.values_of(self.encoder.encode_clipped(records, threads=threads)[0])
-
-
-TaskModel = "AmalgamatedModel | RegressionModel"
 
 
 def amalgamate_tasks(
@@ -141,8 +144,8 @@ def _regress(
         )
     spec = spec or AmalgamationSpec()
     centre = probes.mean(axis=0)
-    wanted = spec.directions or min(encoder.dimension, 16)
-    leading = directions(release, probes - centre, wanted, spec)
+    wanted = min(encoder.dimension, _DIRECTIONS)
+    leading = leading_directions(release, probes - centre, wanted, spec)
     spread = np.sqrt(np.mean((probes - centre) ** 2) * encoder.dimension)
     centred = encoder.encode_clipped(task.records)[0] - centre
     # The map into both views: a share decides how much the whole encoding may say.
