@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from secure_fedsa.engines.site import PrivateData
     from secure_fedsa.engines.student import StudentTask, StudentWorkshop
     from secure_fedsa.errors import SecureFedsaError
+    from secure_fedsa.models.adapters import TeacherAdapter
     from secure_fedsa.models.encoder import PublicEncoder
+    from secure_fedsa.models.multi_task import TargetTask, amalgamate_tasks, distil_tasks
     from secure_fedsa.planning import Plan, plan
 
 __version__ = version("secure-fedsa")
@@ -37,6 +39,10 @@ __all__ = [
     "SecureFedsaError",
     "StudentTask",
     "StudentWorkshop",
+    "TargetTask",
+    "TeacherAdapter",
+    "amalgamate_tasks",
+    "distil_tasks",
     "parse_agreement",
     "plan",
 ]
@@ -51,6 +57,10 @@ _HOMES = {
     "SecureFedsaError": ("secure_fedsa.errors", "SecureFedsaError"),
     "StudentTask": ("secure_fedsa.engines.student", "StudentTask"),
     "StudentWorkshop": ("secure_fedsa.engines.student", "StudentWorkshop"),
+    "TargetTask": ("secure_fedsa.models.multi_task", "TargetTask"),
+    "TeacherAdapter": ("secure_fedsa.models.adapters", "TeacherAdapter"),
+    "amalgamate_tasks": ("secure_fedsa.models.multi_task", "amalgamate_tasks"),
+    "distil_tasks": ("secure_fedsa.models.multi_task", "distil_tasks"),
     "parse_agreement": ("secure_fedsa.agreement", "parse"),
     "plan": ("secure_fedsa.planning", "plan"),
 }
