@@ -41,6 +41,7 @@ from secure_fedsa.roles.noisy_release import (
 )
 from secure_fedsa.selection import choose
 from secure_fedsa.signals import ReleasedSum, Signal, int_array
+from secure_fedsa.wire.keys import IdentityKey
 
 
 class Seed:
@@ -58,7 +59,7 @@ class Seed:
     def agreement(self) -> Agreement:
         """Return the demo's agreement; keys play no part here."""
         names = [*(t.id for t in self.data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
-        keys = {name: f"{number:064x}" for number, name in enumerate(names)}
+        keys = {name: IdentityKey.generate().public.hex() for name in names}
         return demo_agreement(self.options, self.data, self.encoder, keys)
 
     def signal(self, teacher: TeacherData, agreement: Agreement) -> Signal:
