@@ -86,7 +86,7 @@ def match_maps(
             goal = teacher.map(inputs)
         said: torch.Tensor = translator(student.map(inputs))
         if said.shape[2:] != goal.shape[2:]:
-            said = functional.adaptive_avg_pool2d(said, tuple(goal.shape[2:]))
+            said = functional.adaptive_avg_pool2d(said, (goal.shape[2], goal.shape[3]))
         return (said - goal).square().mean() / goal.square().mean().clamp_min(1e-6)
 
     parameters = [*student.body.parameters(), *translator.parameters()]

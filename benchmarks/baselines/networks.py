@@ -182,7 +182,8 @@ def _convolution(
         nn.Conv2d, inputs, outputs, size, stride=stride, padding=size // 2
     )
     nn.init.kaiming_normal_(layer.weight, generator=generator)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from benchmarks.baselines.job import Effort, Job
@@ -17,8 +20,8 @@ def tiny_data(*, image: bool = False) -> DemoData:
     shape = (8, 8) if image else (12,)
     centres = draw.normal(size=(3, *shape))
 
-    def records(classes: np.ndarray) -> np.ndarray:
-        values = centres[classes] + 0.7 * draw.normal(size=(len(classes), *shape))
+    def records(classes: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = centres[classes] + 0.7 * draw.normal(size=(len(classes), *shape))
         return np.clip(0.5 + 0.15 * values, 0, 1) if image else values
 
     def teacher(number: int, classes: tuple[int, ...], *, bad: bool = False) -> TeacherData:

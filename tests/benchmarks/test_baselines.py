@@ -55,12 +55,14 @@ def test_fedprox_without_its_term_is_fedavg(job: Job, monkeypatch: pytest.Monkey
 
 def test_the_proximal_term_holds_the_extractor_back(job: Job) -> None:
     task = tensors_of(job)
+    # Several steps: the first one starts where the term is zero.
+    values, labels = (torch.cat([one] * 5) for one in task.teachers[0])
     moves = []
     for proximal in (0.0, 10.0):
         network = Network(task.inputs, 2, training_generator(0, "proximal"))
         start = [parameter.detach().clone() for parameter in extractor(network)]
         draw = training_generator(0, "proximal, local")
-        federated._local_round(network, *task.teachers[0], 0.01, proximal, draw)
+        federated._local_round(network, values, labels, 0.01, proximal, draw)
         ends = zip(extractor(network), start, strict=True)
         moves.append(sum(float((a - b).detach().square().sum()) for a, b in ends))
     assert moves[1] < moves[0]
