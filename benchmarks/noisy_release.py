@@ -70,7 +70,8 @@ class NoisyRelease:
     def agreement(self, epsilon: float) -> Agreement:
         """Return the demo's agreement at an epsilon; keys play no part here."""
         names = [*(t.id for t in self.data.teachers), AGGREGATOR, KEY_HOLDER, STUDENT]
-        keys = {name: f"{number:064x}" for number, name in enumerate(names)}
+        # From 16 up: the lowest encodings are points that an agreement refuses.
+        keys = {name: f"{number:064x}" for number, name in enumerate(names, start=16)}
         most = max(len(teacher.labels) for teacher in self.data.teachers)
         options = DemoOptions(seed=self.seed, epsilon=epsilon, records=most)
         return demo_agreement(options, self.data, self.encoder, keys)
