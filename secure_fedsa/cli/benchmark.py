@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,6 +70,9 @@ def add(commands: Any) -> None:
         utility.add_argument(
             f"--{name}", nargs="+", default=[], metavar=name[:-1].upper(), help=what
         )
+    utility.add_argument(
+        "--json", action="store_true", help="print where the results are as one JSON object"
+    )
     utility.set_defaults(action=_utility)
 
 
@@ -90,7 +94,9 @@ def _utility(arguments: argparse.Namespace) -> int:
     )
     progress = Progress()
     rows = command.run(options, progress.say)
-    print(f"{len(rows)} rows in {out}, page {out.with_suffix('.html')}")
+    result = {"file": str(out), "page": str(out.with_suffix(".html")), "rows": len(rows)}
+    told = f"{result['rows']} rows in {result['file']}, page {result['page']}"
+    print(json.dumps(result, indent=2) if arguments.json else told)
     return 0
 
 
