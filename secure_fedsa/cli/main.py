@@ -13,12 +13,21 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from secure_fedsa.cli import agree, demo_command, keys, plan, report, run_command, verify
+from secure_fedsa.cli import (
+    agree,
+    benchmark,
+    demo_command,
+    keys,
+    plan,
+    report,
+    run_command,
+    verify,
+)
 from secure_fedsa.cli.refusals import refuse, tell
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 
 READER_GONE = 141  # as a shell says of a program that SIGPIPE ended
-COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report)
+COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report, benchmark)
 
 
 class _Parser(argparse.ArgumentParser):

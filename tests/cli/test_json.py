@@ -50,6 +50,10 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     ],
     "verify": lambda folder: ["verify", str(folder / "good-run")],
     "report": lambda folder: ["report", str(folder / "good-run")],
+    "benchmark utility": lambda folder: [
+        *("benchmark", "utility", "--quick", "--methods", "scratch"),
+        *("--out", str(folder / "utility.json")),
+    ],
 }
 KEYS = {
     "demo": {"run_id", "accuracy"},
@@ -62,6 +66,7 @@ KEYS = {
     "run": {"run_id", "accuracy"},
     "verify": {"verdict", "run_id", "recomputed"},
     "report": {"verdict", "report"},
+    "benchmark utility": {"file", "page", "rows"},
 }
 
 
@@ -126,6 +131,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "run": (["run", "{}/absent.toml", "--data", "{}/data", "--states", "{}/states"], 2),
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
+    "benchmark utility": (["benchmark", "utility", "--out", "{}/absent.txt"], 2),
 }
 
 

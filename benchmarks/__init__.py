@@ -1,0 +1,1 @@
+"""Measurements that run from a source checkout; no part of the installed package."""

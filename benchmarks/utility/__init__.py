@@ -1,0 +1,1 @@
+"""``secure-fedsa benchmark utility``: accuracy of all methods over epsilons and seeds."""
