@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn import functional
-
-from benchmarks.baselines.networks import Network
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
 
@@ -76,8 +75,11 @@ def fit(
             schedule.step()
 
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
 def train_classifier(
-    network: Network,
+    network: Module,
     values: torch.Tensor,
     targets: torch.Tensor,
     training: Training,
@@ -85,7 +87,7 @@ def train_classifier(
     *,
     parameters: Iterable[nn.Parameter] | None = None,
     shift: int = 1,
-) -> Network:
+) -> Module:
     """Train a network, or some of its parameters, by cross-entropy; return it.
 
     Args:

@@ -44,6 +44,8 @@ class Options:
         methods: Empty for all.
         datasets: Empty for all.
         settings: Empty for the first.
+        labels: The student's labelled records; None for the scale's own.
+        records: Records a teacher; None for the scale's own.
     """
 
     out: Path
@@ -53,6 +55,8 @@ class Options:
     methods: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    labels: int | None = None
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,13 @@ def _scale(options: Options) -> Scale:
     # A value named twice is one value.
     seeds = tuple(dict.fromkeys(options.seeds or scale.seeds))
     epsilons = tuple(dict.fromkeys(options.epsilons or scale.epsilons))
-    return replace(scale, seeds=seeds, epsilons=epsilons)
+    return replace(
+        scale,
+        seeds=seeds,
+        epsilons=epsilons,
+        labels=options.labels or scale.labels,
+        records=options.records or scale.records,
+    )
 
 
 def _methods(names: tuple[str, ...]) -> list[Method]:

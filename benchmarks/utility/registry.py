@@ -20,7 +20,7 @@ from benchmarks.baselines import (
     transfer,
 )
 from benchmarks.baselines.job import Job, Outcome
-from benchmarks.utility import scatter
+from benchmarks.utility import models, scatter
 
 Route = Literal["noisy-release", "private-training", "encryption-only", "none"]
 
@@ -51,6 +51,14 @@ METHODS: tuple[Method, ...] = (
         scatter.run_network,
         takes_epsilon=True,
     ),
+    Method(
+        "secure-fedsa (private heads)",
+        "private-training",
+        models.run_private_heads,
+        takes_epsilon=True,
+    ),
+    Method("secure-fedsa (sketch, six kinds of models)", "encryption-only", models.run_sketch),
+    Method("secure-fedsa (Gram, six kinds of models)", "encryption-only", models.run_gram),
     Method("dp-sgd", "private-training", dp_sgd.run, takes_epsilon=True),
     Method("scratch", "none", scratch.run),
     Method("self-training", "none", self_training.run),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,6 +64,11 @@ def add(commands: Any) -> None:
         help="at delta 1e-5 (default: 0.25 0.5 1 2 4 8; with --quick: 1)",
     )
     for name, what in (
+        ("labels", "labelled records of the student (default: 100)"),
+        ("records", "records a teacher (default: 4500; with --quick: 800)"),
+    ):
+        utility.add_argument(f"--{name}", type=whole(1), metavar="N", help=what)
+    for name, what in (
         ("methods", "methods (default: all)"),
         ("datasets", "data sets (default: all)"),
         ("settings", "nine-teachers (three of them bad), six-relevant (default: the first)"),
@@ -91,6 +97,8 @@ def _utility(arguments: argparse.Namespace) -> int:
         methods=tuple(arguments.methods),
         datasets=tuple(arguments.datasets),
         settings=tuple(arguments.settings),
+        labels=arguments.labels,
+        records=arguments.records,
     )
     progress = Progress()
     rows = command.run(options, progress.say)
@@ -113,10 +121,11 @@ def _benchmarks(name: str) -> ModuleType:
         do="Run this command from a source checkout, installed with: pip install -e .",
     )
     root = Path(secure_fedsa.__file__).resolve().parent.parent
-    try:
-        package = importlib.import_module("benchmarks")
-    except ModuleNotFoundError as error:
-        raise missing from error
+    if not (root / "benchmarks" / "utility" / "__init__.py").is_file():
+        raise missing
+    # First: packages of that name are about, some of them among what ours depends on.
+    sys.path.insert(0, str(root))
+    package = importlib.import_module("benchmarks")
     if Path(package.__file__ or "").resolve().parent != root / "benchmarks":
         raise missing
     return importlib.import_module(name)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +50,10 @@ class DpSgdSpec:
         noise_multiplier: Standard deviation of the noise over ``clip_norm``.
         clip_norm: Euclidean norm to which each record's gradient is scaled down.
         denominator: What the noisy sum is divided by; the expected size of a sample.
-        learning_rate: Of plain gradient steps with ``momentum``.
-        momentum: 0 for none.
+        learning_rate: Of the optimiser, which sees noisy gradients only.
+        momentum: Of plain gradient steps; 0 for none.
         averaged: Share of the last steps over which the weights are averaged; 0 for the last.
+        optimiser: Plain gradient steps, or Adam (Kingma and Ba 2015).
     """
 
     sampling_rate: float
@@ -63,6 +64,7 @@ class DpSgdSpec:
     learning_rate: float
     momentum: float = 0.9
     averaged: float = 0.5
+    optimiser: Literal["sgd", "adam"] = "sgd"
 
 
 def check_trainable(module: nn.Module) -> None:
@@ -195,7 +197,11 @@ def train_privately(
     usable &= records.flatten(1).isfinite().all(dim=1)
     watched = GradSampleModule(module, loss_reduction="sum")
     weights = [p for p in module.parameters() if p.requires_grad]
-    plain = torch.optim.SGD(weights, lr=spec.learning_rate, momentum=spec.momentum)
+    plain: torch.optim.Optimizer = (
+        torch.optim.Adam(weights, lr=spec.learning_rate)
+        if spec.optimiser == "adam"
+        else torch.optim.SGD(weights, lr=spec.learning_rate, momentum=spec.momentum)
+    )
     optimiser = DPOptimizer(
         plain,
         noise_multiplier=spec.noise_multiplier,
