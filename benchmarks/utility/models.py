@@ -86,7 +86,7 @@ def run_private_heads(job: Job) -> Outcome:
     bench = _bench(job, HEAD_DIMENSION)
     multiplier = _noise_multiplier(job.epsilon, job.delta)
     heads = {t.id: _private_head(t, bench, multiplier) for t in job.data.teachers}
-    return _amalgamate(job, "sketch", heads, bench, HEAD_THRESHOLD)
+    return _amalgamate(job, "sketch", heads, bench, HEAD_THRESHOLD, asked=bench.student.probes)
 
 
 @cache
@@ -214,17 +214,22 @@ def _private_head(teacher: TeacherData, bench: Bench, multiplier: float) -> Teac
         noise=SystemNoise(),
     )
 
-    def prepare(records: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(bench.encoder.encode_clipped(records)[0]).float()
+    def prepare(encoded: npt.NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(encoded).float()
 
     return TeacherAdapter(line, features=lambda m, x: m(x), prepare=prepare)
 
 
 def _amalgamate(
-    job: Job, form: FeatureForm, adapters: Adapters, bench: Bench, threshold: float
+    job: Job,
+    form: FeatureForm,
+    adapters: Adapters,
+    bench: Bench,
+    threshold: float,
+    asked: npt.NDArray[Any] | None = None,
 ) -> Outcome:
     """Select by kernel alignment, sum the members' integers, amalgamate, and test."""
-    scale, probes = SaliencyScale.of(bench.encoder), job.data.probes
+    scale, probes = SaliencyScale.of(bench.encoder), job.data.probes if asked is None else asked
     encoded, student = bench.student.probes, bench.student
     query = quantise(
         student_query(student.labelled, student.labels, scale), scale.query_bound, BITS
