@@ -125,7 +125,10 @@ def _benchmarks(name: str) -> ModuleType:
         raise missing
     # First: packages of that name are about, some of them among what ours depends on.
     sys.path.insert(0, str(root))
-    package = importlib.import_module("benchmarks")
+    try:
+        package = importlib.import_module("benchmarks")
+    except ModuleNotFoundError as error:
+        raise missing from error
     if Path(package.__file__ or "").resolve().parent != root / "benchmarks":
         raise missing
     return importlib.import_module(name)

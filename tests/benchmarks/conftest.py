@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.baselines.job import Effort, Job
 from secure_fedsa.cli.splits import DemoData, TeacherData
@@ -43,6 +46,16 @@ def tiny_data(*, image: bool = False) -> DemoData:
         test,
         (teacher(1, (0, 1)), teacher(2, (1, 2)), teacher(3, (0, 2), bad=True)),
     )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the benchmark itself runs: threads that wait for each other take most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

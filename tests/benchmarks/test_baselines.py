@@ -24,11 +24,18 @@ def fresh(job: Job) -> Job:
 
 
 @pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
-def test_learns_and_repeats_on_tables(job: Job, method: Method) -> None:
-    first, again = method.run(job), method.run(fresh(job))
-    assert first == again
-    assert first.accuracy > 0.5  # chance is a third
-    assert (first.payload_bytes == 0) == (method.name in SILENT)
+def test_learns_on_tables(job: Job, method: Method) -> None:
+    # So little noise that chance does not decide; what noise does, the benchmark shows.
+    found = method.run(replace(job, epsilon=50.0))
+    assert found.accuracy > 0.5  # chance is a third
+    assert (found.payload_bytes == 0) == (method.name in SILENT)
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in TRAINED if m.route == "none"], ids=lambda method: method.name
+)
+def test_what_draws_nothing_secret_repeats(job: Job, method: Method) -> None:
+    assert method.run(job) == method.run(fresh(job))
 
 
 @pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
