@@ -1,7 +1,7 @@
 """Accuracy and ranking of the noisy-release route, over seeds and epsilons.
 
-    .venv/bin/python benchmarks/accuracy.py --seeds 0 1 2 3 4 --epsilons 0.5 1 8 --out FILE
-    .venv/bin/python benchmarks/accuracy.py --seeds $(seq 0 19) --epsilons 1 --ranking-only
+    .venv/bin/python -m benchmarks.accuracy --seeds 0 1 2 3 4 --epsilons 0.5 1 8 --out FILE
+    .venv/bin/python -m benchmarks.accuracy --seeds $(seq 0 19) --epsilons 1 --ranking-only
 
 Runs the demo's own code on real data under real noise: split, encoder, clipping, ledger's
 noise plan, discrete Gaussian, signals as integers, selection, sum, amalgamation, student

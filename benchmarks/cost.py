@@ -1,6 +1,6 @@
 """Seconds of the default demo with and without encryption, in turn.
 
-    .venv/bin/python benchmarks/cost.py --rounds 3 --out FILE
+    .venv/bin/python -m benchmarks.cost --rounds 3 --out FILE
 
 Whole processes, set-up and data in place; run it on an otherwise idle machine. Compare the
 two arms by the ratio: seconds differ by machine and by hour.

@@ -1,6 +1,6 @@
 """How well each saliency tells good teachers from bad ones, over settings and seeds.
 
-    .venv/bin/python benchmarks/selection.py --seeds $(seq 0 19) --out FILE
+    .venv/bin/python -m benchmarks.selection --seeds $(seq 0 19) --out FILE
 
 For every method: the area under the ROC curve of relevant teachers' scores over bad teachers'
 (1.0 means that every relevant one scored higher), whether exactly the relevant ones were
@@ -31,10 +31,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from benchmarks.baselines.networks import Inputs, Network
+from benchmarks.baselines.training import Training, train_classifier
 from secure_fedsa.cli.datasets import LabelledImages, load_fashion_mnist
 from secure_fedsa.cli.drafting import THRESHOLD
 from secure_fedsa.cli.splits import TASK_CLASSES, DemoData, TeacherData, demo_split
-from secure_fedsa.entropy import SystemNoise, public_generator
+from secure_fedsa.entropy import SystemNoise, public_generator, training_generator
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.amalgamation import (
     AmalgamationSpec,
@@ -48,11 +50,8 @@ from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.heads import MixtureSpec, fit_mixture
 from secure_fedsa.models.model_signals import alignment_saliency
-from secure_fedsa.models.network import raw_tensor
 from secure_fedsa.models.saliency import SaliencyScale, quantise, student_query, teacher_saliency
 from secure_fedsa.models.scatter import between_scatter
-from secure_fedsa.models.students import from_scratch, student_architecture
-from secure_fedsa.models.training import Student, TrainingSpec, train
 from secure_fedsa.privacy.clipping import summarise, to_grid
 from secure_fedsa.privacy.mechanisms import (
     add_noise,
@@ -73,7 +72,7 @@ SELECT, LEAST = 6, 3  # most teachers in a sum, fewest that may be opened
 BITS, GRID = 16, 2**16
 COUNT_WEIGHT, COUNT_FLOOR = 0.25, 20.0
 LEADING, PROBES, TESTED = 128, 2000, 5000  # of the small classifier that compares sets
-EPOCHS = TrainingSpec(epochs=3)
+EPOCHS, FEW = Training(epochs=4, rate=0.005, decay=0.3), Training(steps=300)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -231,31 +230,27 @@ class Bench:
 
     def network(self, teacher: TeacherData) -> TeacherAdapter:
         """Return a teacher's network, trained without privacy."""
-
-        def make() -> Student:
-            architecture = student_architecture(self.encoder, len(teacher.task))
-            targets = np.eye(len(teacher.task))[teacher.labels]
-            return train(
-                teacher.images,
-                targets,
-                architecture,
-                seed=self.seed,
-                purpose=teacher.id,
-                spec=EPOCHS,
-            )
-
         key = ("network", id(teacher.images), id(teacher.labels), id(self.encoder))
-        return adapter_of(self.once(key, make))
+        return self._trained(key, teacher.images, teacher.labels, len(teacher.task), EPOCHS)
 
     def own_network(self) -> TeacherAdapter:
         """Return the student's own network of its few labels."""
         data = self.setting.data
+        key = ("own", id(data.images), id(self.encoder))
+        return self._trained(key, data.images, data.labels, len(data.class_names), FEW)
 
-        def make() -> Student:
-            architecture = student_architecture(self.encoder, len(data.class_names))
-            return from_scratch(architecture, data.images, data.labels, seed=self.seed)
+    def _trained(
+        self, key: Any, images: npt.NDArray[Any], labels: IntArray, classes: int, spec: Training
+    ) -> TeacherAdapter:
+        inputs = Inputs.of(self.setting.data.probes)
 
-        return adapter_of(self.once(("own", id(data.images), id(self.encoder)), make))
+        def make() -> Network:
+            generator = training_generator(self.seed, f"selection benchmark: {len(self.made)}")
+            network = Network(inputs, classes, generator)
+            values, targets = inputs.tensor(images), torch.from_numpy(labels)
+            return train_classifier(network, values, targets, spec, generator)
+
+        return TeacherAdapter(self.once(key, make), prepare=inputs.tensor)
 
     def head(self, teacher: TeacherData) -> TeacherAdapter:
         """Return a teacher's linear head on the public encoder, trained by DP-SGD."""
@@ -319,16 +314,6 @@ class Bench:
         return float((guesses.argmax(axis=1) == truth).mean())
 
 
-def adapter_of(student: Student) -> TeacherAdapter:
-    """Return the adapter of one of our own small networks."""
-    schema = student.architecture.schema
-
-    def prepare(records: npt.NDArray[Any]) -> torch.Tensor:
-        return raw_tensor(schema, records)
-
-    return TeacherAdapter(student.network, prepare=prepare)
-
-
 def as_float(records: npt.NDArray[Any]) -> torch.Tensor:
     """Return encoded records as a head takes them."""
     return torch.from_numpy(records).float()
@@ -382,14 +367,11 @@ def attribution_scores(bench: Bench, kind: Any) -> dict[str, float]:
     """Score networks by attribution maps."""
     data, values = bench.setting.data, bench.scale.values
     vectors = {
-        t.id: attribution_saliency(bench.network(t), data.probes, kind, values=values, layer=LAYER)
+        t.id: attribution_saliency(bench.network(t), data.probes, kind, values=values)
         for t in data.teachers
     }
-    own = attribution_saliency(bench.own_network(), data.probes, kind, values=values, layer=LAYER)
+    own = attribution_saliency(bench.own_network(), data.probes, kind, values=values)
     return integer_scores(vectors, own, bench.scale)
-
-
-LAYER = None
 
 
 @dataclass(frozen=True, slots=True)
