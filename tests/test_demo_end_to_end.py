@@ -20,8 +20,8 @@ from secure_fedsa.planning import plan
 def test_default_demo_keeps_its_promises(tmp_path: Path) -> None:
     """What the README promises is what `make demo` does.
 
-    Seed 5, fresh noise in every run. Over seeds 0 to 4 the student scored 0.844 to 0.852
-    (benchmarks/results/accuracy.json) and noise alone moves it by some 0.005, so 0.79 fails
+    Seed 5, fresh noise in every run. Over seeds 0 to 4 the student scored 0.852 to 0.858
+    (benchmarks/results/utility.json) and noise alone moves it by some 0.005, so 0.79 fails
     by chance less than once in a million runs; so does the ranking, by the margins of
     benchmarks/results/ranking.json.
     """

@@ -51,7 +51,8 @@ def fit_head(features: torch.Tensor, labels: torch.Tensor, classes: int, *, seed
     """Fit a head to the student's labelled features: ridge regression on one-hot labels.
 
     Features are not standardised one by one: that they differ in size is what their teacher
-    learned. On held-out images this beat logistic heads, and standardised features by .03.
+    learned. On the held-out images of two seeds this was ahead of logistic heads and of
+    standardised features by .01 to .02.
 
     Args:
         features: Labelled, (n, k).
