@@ -17,11 +17,15 @@ from benchmarks.baselines.job import Job, SharedWork
 from benchmarks.utility.data import (
     DATASETS,
     FULL_SCALE,
+    MULTI_TASK,
+    PERSONS,
     QUICK_SCALE,
     SETTINGS,
     Scale,
     data_of,
+    suite_of,
 )
+from benchmarks.utility.multi_task import NO_TEACHERS, SCATTER, scores
 from benchmarks.utility.page import page
 from benchmarks.utility.registry import METHODS, Method
 from benchmarks.utility.rows import Journal, Row, means_of, row_key
@@ -80,8 +84,11 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     """
     scale = _scale(options)
     methods = _methods(options.methods)
-    datasets = _known("data set", options.datasets or tuple(DATASETS), tuple(DATASETS))
-    settings = _known("setting", options.settings or SETTINGS[:1], SETTINGS)
+    known = (*DATASETS, PERSONS)
+    datasets = _known("data set", options.datasets or known, known)
+    # Methods by name are those of single tasks; several tasks have their own.
+    usual = SETTINGS[:1] if options.methods else (SETTINGS[0], MULTI_TASK)
+    settings = _known("setting", options.settings or usual, SETTINGS)
     torch.set_num_threads(1)
     with Journal.open(journal_path(options.out), scale.effort.name) as journal:
         try:
@@ -90,6 +97,13 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
                 for setting in settings:
                     for seed in scale.seeds:
                         split = Split(dataset, setting, seed)
+                        if setting == MULTI_TASK:
+                            if dataset in DATASETS and images is None:
+                                images = DATASETS[dataset]()
+                            _run_suite(split, images, scale, journal, say)
+                            continue
+                        if dataset == PERSONS:
+                            continue  # its tasks come together
                         todo = _missing(journal, split, methods, scale)
                         if not todo:
                             continue
@@ -180,6 +194,50 @@ def _missing(
             if key not in journal.rows:
                 todo.append((method, epsilon))
     return todo
+
+
+def _run_suite(
+    split: Split,
+    images: LabelledImages | None,
+    scale: Scale,
+    journal: Journal,
+    say: Callable[[str], None],
+) -> None:
+    """Run the epsilons of a student of several tasks that are missing; one row a task."""
+    suite = suite_of(split.dataset, images, split.seed, scale)
+    first, teachers = suite.tasks[0].name, suite.data.teachers
+    for epsilon in scale.epsilons:
+
+        def row(
+            method: str, task: str, accuracy: float, seconds: float, sent: int, epsilon: float
+        ) -> Row:
+            private = method != NO_TEACHERS
+            return Row(
+                split.dataset,
+                f"{split.setting}: {task}",
+                method,
+                "noisy-release" if private else "none",
+                epsilon if private else None,
+                DELTA if private else None,
+                len(suite.data.labels),
+                len(teachers),
+                max(len(teacher.labels) for teacher in teachers),
+                split.seed,
+                accuracy,
+                round(seconds, 2),
+                sent if private else 0,
+            )
+
+        if row(SCATTER, first, 0.0, 0.0, 0, epsilon).key in journal.rows:
+            continue
+        say(f"{split.dataset}, several tasks, seed {split.seed}, epsilon {epsilon:g}")
+        began = time.monotonic()
+        found = scores(suite, split.seed, epsilon)
+        seconds = time.monotonic() - began
+        # The row that is looked for comes last: a run that was cut off does all of them again.
+        for method in sorted(found.by_method, key=lambda name: name == SCATTER):
+            for task, accuracy in reversed(found.by_method[method].items()):
+                journal.add(row(method, task, accuracy, seconds, found.payload_bytes, epsilon))
 
 
 def _run_split(

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from benchmarks.baselines.job import FULL, QUICK, Effort
+from benchmarks.utility.multi_task import Suite, garments, people
 from secure_fedsa.cli.datasets import LabelledImages, load_fashion_mnist
 from secure_fedsa.cli.splits import DemoData, demo_split
 
 DATASETS: dict[str, Callable[[], LabelledImages]] = {"fashion-mnist": load_fashion_mnist}
 
-SETTINGS = ("nine-teachers", "six-relevant")
-"""Six relevant teachers and three that should not count; or the six alone."""
+PERSONS = "flchain"
+MULTI_TASK = "multi-task"
+SETTINGS = ("nine-teachers", "six-relevant", MULTI_TASK)
+"""Six relevant teachers and three that should not count; the six alone; or several target tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,13 @@ class Scale:
 
 FULL_SCALE = Scale(100, 5_000, 4_500, FULL, (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), (0, 1, 2, 3, 4))
 QUICK_SCALE = Scale(100, 1_000, 800, QUICK, (1.0,), (0,))
+
+
+def suite_of(dataset: str, images: LabelledImages | None, seed: int, scale: Scale) -> Suite:
+    """Return the student of several tasks of a data set and seed."""
+    if images is None or dataset == PERSONS:
+        return people(seed)
+    return garments(images, seed, labels=scale.labels, probes=scale.probes, records=scale.records)
 
 
 def data_of(images: LabelledImages, setting: str, seed: int, scale: Scale) -> DemoData:

@@ -71,7 +71,10 @@ def add(commands: Any) -> None:
     for name, what in (
         ("methods", "methods (default: all)"),
         ("datasets", "data sets (default: all)"),
-        ("settings", "nine-teachers (three of them bad), six-relevant (default: the first)"),
+        (
+            "settings",
+            "nine-teachers (three of them bad), six-relevant, multi-task (default: first and last)",
+        ),
     ):
         utility.add_argument(
             f"--{name}", nargs="+", default=[], metavar=name[:-1].upper(), help=what

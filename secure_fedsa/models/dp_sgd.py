@@ -214,7 +214,9 @@ def train_privately(
     watched.train()
     for step in range(spec.steps):
         generator = noise.torch_generator()
-        chosen = torch.rand(len(records), generator=generator) < spec.sampling_rate
+        # In float64: a coarser draw would take records more often than the event says.
+        drawn = torch.rand(len(records), generator=generator, dtype=torch.float64)
+        chosen = drawn < spec.sampling_rate
         chosen &= usable
         optimiser.zero_grad(set_to_none=True)
         _per_record_gradients(watched, weights, records[chosen], goals[chosen], head)
