@@ -73,6 +73,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Interrupting:
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, faked: Interrupting) -> None:
     out = tmp_path / "new" / "r.json"
     arguments = ["benchmark", "utility", "--quick", "--epsilons", "1", "2", "--out", str(out)]
+    arguments += ["--settings", "nine-teachers"]
     assert main(arguments) == 130
     assert [row["method"] for row in json.loads(out.read_text())["rows"]] == ["first"]
     assert main(arguments) == 0
@@ -88,6 +89,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, faked: Inte
         (2.0, 1e-5),
     ]
     assert "second" in out.with_suffix(".html").read_text()
+
+
+@pytest.mark.slow
+def test_several_tasks_of_persons_are_rows_of_one_release(tmp_path: Path) -> None:
+    """Real persons, real noise, both students; a second call finds all rows there."""
+    out = tmp_path / "r.json"
+    arguments = ["benchmark", "utility", "--quick", "--datasets", "flchain", "--out", str(out)]
+    assert main(arguments) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["setting"] for row in rows} == {
+        "multi-task: death",
+        "multi-task: years followed (R2)",
+    }
+    deaths = {row["method"]: row for row in rows if row["setting"] == "multi-task: death"}
+    # More persons were alive than not: .725 is what knowing nothing comes to.
+    assert len(deaths) == 4
+    assert all(row["accuracy"] > 0.6 for row in deaths.values())
+    assert {row["epsilon"] for row in rows if row["route"] == "noisy-release"} == {1.0}
+    assert {row["method"] for row in rows if row["route"] == "none"} == {"no teachers"}
+    assert main(arguments) == 0
+    assert json.loads(out.read_text())["rows"] == rows
 
 
 def test_a_line_cut_off_by_a_crash_is_dropped_alone(tmp_path: Path) -> None:
