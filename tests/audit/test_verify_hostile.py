@@ -100,8 +100,9 @@ def test_a_large_folder_does_not_fill_the_memory(tmp_path: Path) -> None:
     reason, grown = done.stdout.splitlines()
     assert "is too long" in reason
     assert len(members) == 4
-    # One file in a few forms (text, value, bytes): 3.5 times its length. Kept, all four took 9.
-    assert int(grown) < 5 * _UPLOAD, f"{int(grown) // _MIB} MiB"
+    # One file in a few forms (text, value, bytes): 3.5 times its length, and once, on a busy
+    # machine, 5.8. Kept, all four took 9.
+    assert int(grown) < 7 * _UPLOAD, f"{int(grown) // _MIB} MiB"
 
 
 STRANGE: tuple[Any, ...] = (
