@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from benchmarks.baselines.networks import Inputs, Network
 from benchmarks.baselines.training import Training, train_classifier
+from benchmarks.private_heads import private_head
 from secure_fedsa.cli.datasets import LabelledImages, load_fashion_mnist
 from secure_fedsa.cli.drafting import THRESHOLD
 from secure_fedsa.cli.splits import TASK_CLASSES, DemoData, TeacherData, demo_split
@@ -46,7 +46,6 @@ from secure_fedsa.models.amalgamation import (
     without_teachers,
 )
 from secure_fedsa.models.attribution import attribution_saliency
-from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.heads import MixtureSpec, fit_mixture
 from secure_fedsa.models.model_signals import alignment_saliency
@@ -60,7 +59,6 @@ from secure_fedsa.privacy.mechanisms import (
     draw_noise,
     plan_release,
 )
-from secure_fedsa.privacy.training_accountant import noise_multiplier_for
 from secure_fedsa.selection import choose
 from secure_fedsa.signals import SummaryShape
 
@@ -254,32 +252,18 @@ class Bench:
 
     def head(self, teacher: TeacherData) -> TeacherAdapter:
         """Return a teacher's linear head on the public encoder, trained by DP-SGD."""
-        size = len(teacher.images)
-        rate, steps = 0.3, 60
-        multiplier = self.once(
-            ("noise", rate, steps),
-            lambda: noise_multiplier_for(EPSILON, DELTA, sampling_rate=rate, steps=steps),
-        )
-
-        def make() -> nn.Linear:
-            line = nn.Linear(self.encoder.dimension, len(teacher.task))
-            nn.init.zeros_(line.weight)
-            nn.init.zeros_(line.bias)
-            values, _ = self.encoder.encode_clipped(teacher.images)
-            spec = DpSgdSpec(rate, steps, multiplier, 1.0, rate * size, 4.0)
-            train_privately(
-                line,
-                torch.from_numpy(values).float(),
-                teacher.labels,
-                head="classification",
-                classes=len(teacher.task),
-                spec=spec,
-                noise=SystemNoise(),
-            )
-            return line
-
         key = ("head", id(teacher.images), id(teacher.labels), id(self.encoder))
-        return TeacherAdapter(self.once(key, make), prepare=as_float)
+        head: TeacherAdapter = self.once(
+            key,
+            lambda: private_head(
+                self.encoder.encode_clipped(teacher.images)[0],
+                teacher.labels,
+                len(teacher.task),
+                epsilon=EPSILON,
+                delta=DELTA,
+            ),
+        )
+        return head
 
     def accuracy(self, members: tuple[str, ...]) -> float:
         """Return the test accuracy of a set of teachers, of the none the encoder's alone."""
@@ -312,11 +296,6 @@ class Bench:
         )
         guesses = head.logits((encoded[:, :LEADING] - centre) @ view)
         return float((guesses.argmax(axis=1) == truth).mean())
-
-
-def as_float(records: npt.NDArray[Any]) -> torch.Tensor:
-    """Return encoded records as a head takes them."""
-    return torch.from_numpy(records).float()
 
 
 def integer_scores(

@@ -89,6 +89,11 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     # Methods by name are those of single tasks; several tasks have their own.
     usual = SETTINGS[:1] if options.methods else (SETTINGS[0], MULTI_TASK)
     settings = _known("setting", options.settings or usual, SETTINGS)
+    if datasets == (PERSONS,) and MULTI_TASK not in settings:
+        raise UsageError(
+            f"{PERSONS!r} has several tasks and no other setting.",
+            do=f"Leave out --methods, and use --settings {MULTI_TASK}.",
+        )
     torch.set_num_threads(1)
     with Journal.open(journal_path(options.out), scale.effort.name) as journal:
         try:

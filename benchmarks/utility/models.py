@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,14 @@ from benchmarks.baselines.job import Job, Outcome, tensors_of
 from benchmarks.baselines.networks import SHAPES, Network
 from benchmarks.baselines.teachers import TEACHER_DECAY, TEACHER_RATE
 from benchmarks.baselines.training import Training, train_classifier
+from benchmarks.private_heads import private_head
 from secure_fedsa.cli.baselines import Exam, RememberingEncoder
 from secure_fedsa.cli.drafting import SELECT
-from secure_fedsa.cli.splits import TeacherData
 from secure_fedsa.encryption.parameters import BfvParameters, check_headroom
-from secure_fedsa.entropy import SystemNoise, secret_projection, training_generator
+from secure_fedsa.entropy import secret_projection, training_generator
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.amalgamation import StudentData, amalgamate
-from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.models.model_signals import (
     FeatureForm,
@@ -43,7 +41,6 @@ from secure_fedsa.models.model_signals import (
     release_of,
 )
 from secure_fedsa.models.saliency import SaliencyScale, quantise, student_query
-from secure_fedsa.privacy.training_accountant import noise_multiplier_for
 from secure_fedsa.selection import choose
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,7 +50,6 @@ BITS, BOUND = 16, 2**24
 WIDTH, GRAM_PROBES, DIMENSION = 128, 1000, 512
 NETWORK_THRESHOLD, HEAD_THRESHOLD = 0.5, 0.15
 HEAD_DIMENSION = 256
-SAMPLING_RATE, STEPS, RATE = 0.3, 60, 4.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,14 +80,17 @@ def run_private_heads(job: Job) -> Outcome:
     if job.epsilon is None or job.delta is None:
         raise PrivacyParameterError("Private training needs an epsilon and a delta.")
     bench = _bench(job, HEAD_DIMENSION)
-    multiplier = _noise_multiplier(job.epsilon, job.delta)
-    heads = {t.id: _private_head(t, bench, multiplier) for t in job.data.teachers}
+    heads = {
+        teacher.id: private_head(
+            bench.encoder.encode_clipped(teacher.images)[0],
+            teacher.labels,
+            len(teacher.task),
+            epsilon=job.epsilon,
+            delta=job.delta,
+        )
+        for teacher in job.data.teachers
+    }
     return _amalgamate(job, "sketch", heads, bench, HEAD_THRESHOLD, asked=bench.student.probes)
-
-
-@cache
-def _noise_multiplier(epsilon: float, delta: float) -> float:
-    return noise_multiplier_for(epsilon, delta, sampling_rate=SAMPLING_RATE, steps=STEPS)
 
 
 def _bench(job: Job, dimension: int) -> Bench:
@@ -187,37 +186,6 @@ def _linear(job: Job, index: int) -> TeacherAdapter:
     teacher, rows = job.data.teachers[index], _rows(job)
     model = LogisticRegression(C=0.02, max_iter=200).fit(rows(teacher.images), teacher.labels)
     return TeacherAdapter(model, features=lambda m, x: m.decision_function(x), prepare=rows)
-
-
-def _private_head(teacher: TeacherData, bench: Bench, multiplier: float) -> TeacherAdapter:
-    """Train a linear head on the public encoder by DP-SGD, with fresh noise."""
-    values = bench.encoder.encode_clipped(teacher.images)[0]
-    line: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, values.shape[1], len(teacher.task)
-    )
-    nn.init.zeros_(line.weight)
-    nn.init.zeros_(line.bias)
-    train_privately(
-        line,
-        torch.from_numpy(values).float(),
-        teacher.labels,
-        head="classification",
-        classes=len(teacher.task),
-        spec=DpSgdSpec(
-            sampling_rate=SAMPLING_RATE,
-            steps=STEPS,
-            noise_multiplier=multiplier,
-            clip_norm=1.0,
-            denominator=SAMPLING_RATE * len(values),  # public: the order of its records
-            learning_rate=RATE,
-        ),
-        noise=SystemNoise(),
-    )
-
-    def prepare(encoded: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(encoded).float()
-
-    return TeacherAdapter(line, features=lambda m, x: m(x), prepare=prepare)
 
 
 def _amalgamate(

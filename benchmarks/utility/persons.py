@@ -3,7 +3,8 @@
 7,874 residents of Olmsted County, their free light chains, and whether and when they died
 (Dispenzieri et al. 2012; as scikit-survival ships it). Every institution asks another question
 of its own persons; the student has two that nobody asked: whether somebody died within the whole
-follow-up, and for how many years they were followed.
+follow-up, and for how many years they were followed. The last institution's answers follow from two
+columns of the records themselves.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class TeacherAdapter:
 
     Args:
         model: A ``torch.nn.Module`` that returns logits (classification, multi-label) or values
-            (regression), shape (n, k) or (n,); or an estimator with ``predict_proba`` (for
-            ``regression``, ``predict``). A module is asked in evaluation mode and left in the
-            mode that it was in.
+            (regression), shape (n, k), or (n,) for one output; or an estimator with
+            ``predict_proba`` (for ``regression``, ``predict``). A module is asked in
+            evaluation mode and left in the mode that it was in.
         features: What its features are. A name out of ``named_modules()``: that layer's output,
             averaged over space if it is a map. A callable ``(model, batch) -> (n, ...)``.
             None: a module has its last hidden layer's output, i.e. what enters its last
@@ -208,7 +208,12 @@ class _Module:
         seen: list[torch.Tensor] = []
         layer, wants_input = self.layer, self.layer is None
         if layer is None:
-            layer = last_linear(self.model)
+            layer = last_layer(
+                self.model,
+                nn.Linear,
+                "the choice of its features",
+                do="Name a layer, or give a callable that returns the features.",
+            )
 
         def note(_: nn.Module, entering: tuple[Any, ...], leaving: Any) -> None:
             seen.append(entering[0] if wants_input else leaving)
@@ -290,18 +295,15 @@ def layer_of(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
-def last_linear(model: nn.Module) -> nn.Linear:
-    """Return a module's last linear layer.
+def last_layer(model: nn.Module, kind: type[nn.Module], what: str, *, do: str) -> nn.Module:
+    """Return a module's last layer of a kind.
 
     Raises:
-        UsageError: If it has none.
+        UsageError: If it has none; ``what`` needs one, and ``do`` is what to do instead.
     """
-    found = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    found = [layer for layer in model.modules() if isinstance(layer, kind)]
     if not found:
-        raise UsageError(
-            "The model has no linear layer, so it is not clear what its features are.",
-            do="Name a layer, or give a callable that returns the features.",
-        )
+        raise UsageError(f"The model has no {kind.__name__}, which {what} would need.", do=do)
     return found[-1]
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from secure_fedsa.errors import UsageError
-from secure_fedsa.models.adapters import layer_of
+from secure_fedsa.models.adapters import last_layer, layer_of
 
 if TYPE_CHECKING:
     from secure_fedsa.models.adapters import TeacherAdapter
@@ -30,6 +30,7 @@ Attribution = Literal["grad-cam", "input-x-gradient"]
 
 GRID = 4
 """Cells along each side of a pooled map."""
+_DO = "Name a layer that gives maps, or use input-x-gradient or kernel alignment."
 
 
 def attribution_saliency(
@@ -83,26 +84,11 @@ def attribution_saliency(
     return vector
 
 
-def last_convolution(module: nn.Module) -> nn.Conv2d:
-    """Return a module's last convolution.
-
-    Raises:
-        UsageError: If it has none.
-    """
-    found = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
-    if not found:
-        raise UsageError(
-            "Grad-CAM needs a convolution, and this model has none.",
-            do="Name a layer that gives maps, or use input-x-gradient or kernel alignment.",
-        )
-    return found[-1]
-
-
 def _grad_cam(module: nn.Module, batch: torch.Tensor, layer: str | None) -> torch.Tensor:
     """Return maps (n, 1, h, w) for each record's most likely output."""
     from captum.attr import LayerGradCam
 
-    chosen = layer_of(module, layer) if layer else last_convolution(module)
+    chosen = layer_of(module, layer) if layer else last_layer(module, nn.Conv2d, "Grad-CAM", do=_DO)
     with torch.no_grad():
         likely = torch.as_tensor(module(batch)).argmax(dim=1)
     found = LayerGradCam(module, chosen).attribute(batch, likely, relu_attributions=True)

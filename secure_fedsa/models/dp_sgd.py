@@ -8,8 +8,11 @@ loop does otherwise: the denominator is public (it takes the private number of r
 819), a step whose sample is empty is a step of noise like any other, and a record with a
 non-finite gradient contributes zero instead of spoiling, visibly, the whole model.
 
-Which event this is for the accountant, :mod:`secure_fedsa.privacy.events` says; who charges it,
-:mod:`secure_fedsa.roles.private_training`.
+Gradients, their clipping and the noise are float32: the accountant's figure is for real numbers,
+and what rounding adds to a clipped gradient is in no claim of ours.
+
+Which event this is for the accountant, :mod:`secure_fedsa.privacy.events` says; no ledger takes it
+yet.
 """
 
 from __future__ import annotations
@@ -174,7 +177,8 @@ def train_privately(
     """Train a module in place.
 
     Args:
-        module: Passed :func:`check_trainable`; its start is public.
+        module: Its start is public; whoever calls this answers for that (see
+            :func:`initialise`, which leaves nothing of an earlier training).
         records: As the module takes them, shape (n, ...); n is private and may be 0.
         targets: Classes, int64 (n,); labels (n, k) of 0 and 1; or values (n,) or (n, k).
         head: The loss.
@@ -186,6 +190,8 @@ def train_privately(
 
     Raises:
         DataError: Records and targets of different numbers.
+        UsageError: A module that cannot be trained so (:func:`check_trainable`), or that mixes
+            the records of a batch (:func:`check_separate`).
     """
     from opacus import GradSampleModule
     from opacus.optimizers import DPOptimizer
@@ -195,6 +201,8 @@ def train_privately(
     check_trainable(module)
     goals, usable = _goals(targets, head, classes=classes)
     usable &= records.flatten(1).isfinite().all(dim=1)
+    module.train()
+    check_separate(module, _made_up(records))
     watched = GradSampleModule(module, loss_reduction="sum")
     weights = [p for p in module.parameters() if p.requires_grad]
     plain: torch.optim.Optimizer = (
@@ -237,6 +245,15 @@ def train_privately(
                 delattr(parameter, name)
         parameter.grad = None
     module.eval()
+
+
+def _made_up(records: torch.Tensor) -> torch.Tensor:
+    """Return three records of the same form that are nobody's."""
+    generator = training_generator(0, "made-up records")
+    shape = (3, *records.shape[1:])
+    if records.is_floating_point():
+        return torch.rand(shape, generator=generator, dtype=records.dtype)
+    return torch.randint(0, 2, shape, generator=generator, dtype=records.dtype)
 
 
 def _goals(targets: Targets, head: Head, *, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,8 +15,9 @@ in which the label sets' names no longer occur:
 
 What the sum of sketches tells: every column of it is a draw from N(0, K / m), because Gaussian
 matrices are rotation invariant; so whoever sees the sum learns no more than from K, however
-wide the sketch (docs/decisions/0013). It does *not* hide K, and K of teachers with few columns
-and very different tasks can be taken apart in part: the test measures it.
+wide the sketch, up to what clipping and rounding of single values show
+(docs/decisions/0013). It does *not* hide K, and K of teachers with few columns and very different
+tasks can be taken apart in part: the test measures it.
 """
 
 from __future__ import annotations

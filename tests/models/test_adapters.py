@@ -100,7 +100,7 @@ def test_a_non_finite_answer_becomes_zeros() -> None:
         (lambda: TeacherAdapter(network(), batch=0), "batch of 0"),
         (lambda: TeacherAdapter(LinearRegression()), "no `predict_proba`"),
         (lambda: TeacherAdapter(LogisticRegression(), features="coef"), "no layer"),
-        (lambda: TeacherAdapter(nn.Flatten()).features(table()), "no linear layer"),
+        (lambda: TeacherAdapter(nn.Flatten()).features(table()), "no Linear"),
         (lambda: TeacherAdapter(LogisticRegression()).module, "no gradients"),
     ],
 )

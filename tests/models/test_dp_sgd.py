@@ -92,6 +92,7 @@ def test_an_empty_sample_is_a_step_of_noise(count: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_noise_and_sampling_are_as_large_as_the_event_says() -> None:
     """False alarms: below 1e-6 (six standard errors of each figure)."""
     steps, width = 400, 50
@@ -165,6 +166,22 @@ class Mixing(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(self.line(rows - rows.mean(dim=0)))
+
+
+@pytest.mark.parametrize(
+    "module", [Mixing(), nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)), nn.BatchNorm1d(3)]
+)
+def test_training_itself_refuses_what_no_bound_holds_for(module: nn.Module) -> None:
+    """If this fails, the checks exist and nobody has to pass them."""
+    with pytest.raises(UsageError):
+        train_privately(
+            module,
+            torch.eye(3),
+            np.zeros((3, 2)),
+            head="regression",
+            spec=QUIET,
+            noise=SeededNoise(0),
+        )
 
 
 def test_a_module_that_mixes_records_is_refused() -> None:
