@@ -62,6 +62,9 @@ def test_records_that_cannot_be_used_contribute_zero() -> None:
     torch.testing.assert_close(
         one_step(torch.cat([good, good[:1]]), np.append(targets, np.nan)), wanted
     )
+    # Finite by itself, but its gradient is not.
+    huge = torch.cat([good, torch.full((1, 3), 3e38)])
+    torch.testing.assert_close(one_step(huge, np.append(targets, 1e30)), wanted)
 
 
 def test_labels_out_of_range_contribute_zero() -> None:
