@@ -27,9 +27,8 @@ from secure_fedsa.roles.noisy_release import (
     derive_signal,
     noise_plan,
     read_private,
-    saliency_scale,
-    score_unit,
 )
+from secure_fedsa.roles.scores import saliency_scale, score_unit
 from secure_fedsa.selection import choose
 from secure_fedsa.signals import ReleasedSum, Signal, int_array
 from secure_fedsa.wire.keys import IdentityKey

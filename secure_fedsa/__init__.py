@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.agreement import parse as parse_agreement
     from secure_fedsa.engines.local import LocalRun
-    from secure_fedsa.engines.site import PrivateData
     from secure_fedsa.engines.student import StudentTask, StudentWorkshop
     from secure_fedsa.errors import SecureFedsaError
     from secure_fedsa.models.adapters import TeacherAdapter
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.models.multi_task import TargetTask, amalgamate_tasks, distil_tasks
+    from secure_fedsa.models.teachers import PrivateData, PrivateModel, TrainedModel
     from secure_fedsa.planning import Plan, plan
 
 __version__ = version("secure-fedsa")
@@ -35,12 +35,14 @@ __all__ = [
     "LocalRun",
     "Plan",
     "PrivateData",
+    "PrivateModel",
     "PublicEncoder",
     "SecureFedsaError",
     "StudentTask",
     "StudentWorkshop",
     "TargetTask",
     "TeacherAdapter",
+    "TrainedModel",
     "amalgamate_tasks",
     "distil_tasks",
     "parse_agreement",
@@ -52,13 +54,15 @@ _HOMES = {
     "Agreement": ("secure_fedsa.agreement", "Agreement"),
     "LocalRun": ("secure_fedsa.engines.local", "LocalRun"),
     "Plan": ("secure_fedsa.planning", "Plan"),
-    "PrivateData": ("secure_fedsa.engines.site", "PrivateData"),
+    "PrivateData": ("secure_fedsa.models.teachers", "PrivateData"),
+    "PrivateModel": ("secure_fedsa.models.teachers", "PrivateModel"),
     "PublicEncoder": ("secure_fedsa.models.encoder", "PublicEncoder"),
     "SecureFedsaError": ("secure_fedsa.errors", "SecureFedsaError"),
     "StudentTask": ("secure_fedsa.engines.student", "StudentTask"),
     "StudentWorkshop": ("secure_fedsa.engines.student", "StudentWorkshop"),
     "TargetTask": ("secure_fedsa.models.multi_task", "TargetTask"),
     "TeacherAdapter": ("secure_fedsa.models.adapters", "TeacherAdapter"),
+    "TrainedModel": ("secure_fedsa.models.teachers", "TrainedModel"),
     "amalgamate_tasks": ("secure_fedsa.models.multi_task", "amalgamate_tasks"),
     "distil_tasks": ("secure_fedsa.models.multi_task", "distil_tasks"),
     "parse_agreement": ("secure_fedsa.agreement", "parse"),

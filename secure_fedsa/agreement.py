@@ -10,197 +10,66 @@ Every choice in it is public and made before private data are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from secure_fedsa.agreement_rules import check_rules
+from secure_fedsa.agreement_tables import (
+    ENCRYPTION_ONLY,
+    NOISY_RELEASE,
+    PRIVATE_TRAINING,
+    Answers,
+    Encoder,
+    Encryption,
+    Features,
+    Limits,
+    Party,
+    Privacy,
+    Promise,
+    Protection,
+    Publish,
+    Route,
+    Saliency,
+    Selection,
+    Stated,
+    Training,
+    triangle,
+)
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.messages import TEACHER, Role
 from secure_fedsa.toml_text import read_toml
 
+__all__ = [
+    "ENCRYPTION_ONLY",
+    "NOISY_RELEASE",
+    "PRIVATE_TRAINING",
+    "Agreement",
+    "Answers",
+    "Encoder",
+    "Encryption",
+    "Features",
+    "Limits",
+    "Party",
+    "Privacy",
+    "Promise",
+    "Protection",
+    "Publish",
+    "Route",
+    "Saliency",
+    "Selection",
+    "Stated",
+    "Training",
+    "from_dict",
+    "parse",
+    "unchecked",
+]
+
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
+_OPTIONAL = frozenset({"signatures", "classes", "stated", "privacy", "training", "answers"})
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One party.
-
-    Attributes:
-        role: teacher, aggregator, key-holder or student.
-        key: Ed25519 public key, 64 hexadecimal digits.
-        classes: Public label set of a teacher's own task; empty for other roles.
-    """
-
-    role: Role
-    key: str
-    classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """The public encoder that every teacher applies, and the probes behind it."""
-
-    sha256: str
-    dimension: int
-    probes_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Privacy:
-    """Everything the differential privacy claim depends on.
-
-    Attributes:
-        unit: What one person contributes at most: a record, or ``max_records`` of them.
-        neighbours: add-remove or replace-one.
-        max_records: Records of one person that the claim covers (m).
-        epsilon: Privacy loss bound that the noise is for, at ``delta``.
-        delta: Probability that the bound fails.
-        clip_norm: Euclidean norm to which each encoded record is scaled down; from
-            public data.
-        grid: Integer steps in one clip norm (S).
-        count_weight: What a record adds to its class count, in clip norms (w).
-        count_floor: Smallest class count that a noisy count may become.
-        noise_multiplier: Noise scale divided by the sensitivity.
-        agreement_budget: Epsilon at ``delta`` that all runs under this agreement may
-            spend at one teacher.
-        data_set_budget: Epsilon at ``delta`` that all runs on one data set may spend.
-    """
-
-    unit: Literal["record", "person"]
-    neighbours: Literal["add-remove", "replace-one"]
-    max_records: int
-    epsilon: float
-    delta: float
-    clip_norm: float
-    grid: int
-    count_weight: float
-    count_floor: float
-    noise_multiplier: float
-    agreement_budget: float
-    data_set_budget: float
-
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """Which protections a run has: the benchmark's arms."""
-
-    dp: bool
-    he: bool
-    masks: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Saliency:
-    """The saliency signal: its directions and its public fixed-point range.
-
-    Attributes:
-        directions: Leading public principal directions; the signal has
-            ``directions (directions + 1) / 2`` values.
-        unit: Scatter per record that counts as 1, in squared clip norms; from public data.
-        teacher_bound: Bound of a teacher's values before quantisation, in that unit.
-        query_bound: Bound of the student's values before quantisation.
-        bits: Bits of each quantised value, sign included.
-    """
-
-    directions: int
-    unit: float
-    teacher_bound: float
-    query_bound: float
-    bits: int
-
-    @property
-    def values(self) -> int:
-        """Number of values of the saliency signal."""
-        return self.directions * (self.directions + 1) // 2
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """The feature signal's public fixed-point range.
-
-    Attributes:
-        bound: Largest absolute integer of one teacher's value (R).
-        scale: Integer steps in one unit of scatter.
-    """
-
-    bound: int
-    scale: float
-
-
-@dataclass(frozen=True, slots=True)
-class Encryption:
-    """Parameters of the encrypted sum (BFV) and of the encrypted query (Paillier)."""
-
-    scheme: Literal["bfv"]
-    poly_modulus_degree: int
-    coeff_mod_bit_sizes: tuple[int, ...]
-    plain_modulus: int
-    query_modulus_bits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """How teachers are chosen.
-
-    Attributes:
-        select: Largest number of teachers in the sum (k).
-        threshold: Smallest score that may be selected.
-        minimum_cohort: Smallest number of teachers in a sum that may be opened.
-        max_colluding: Number of teachers that may collude; no sum over fewer than
-            ``max_colluding + 2`` is ever opened.
-    """
-
-    select: int
-    threshold: float
-    minimum_cohort: int
-    max_colluding: int
-
-    @property
-    def smallest_sum(self) -> int:
-        """The smallest roster whose sum may be opened."""
-        return max(self.minimum_cohort, self.max_colluding + 2)
-
-    @property
-    def binding(self) -> str:
-        """The entry that ``smallest_sum`` comes from."""
-        larger = self.max_colluding + 2 > self.minimum_cohort
-        return f"selection.{'max_colluding' if larger else 'minimum_cohort'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """What the run folder shows.
-
-    Attributes:
-        scores: Nothing, the ranks, or the scores, in the signed roster.
-        ciphertexts: The masked uploads and their sum; else their hashes only.
-        sums: The opened sum; else it is sealed to the student.
-        feature_key: The one-use secret feature key, so that anyone can decrypt the sum again.
-    """
-
-    scores: Literal["none", "order", "values"]
-    ciphertexts: bool
-    sums: bool
-    feature_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Deadlines and how often an aborted sum may burn signals.
-
-    Attributes:
-        reply_seconds: An engine across machines lets each teacher's reply leave this long
-            after the phase began. The in-process engine has logical deadlines instead
-            (docs/decisions/0008).
-        silence_seconds: Likewise, how long a silent party is awaited.
-        max_burned: Aborts after an upload before a new run needs the operator.
-    """
-
-    reply_seconds: int
-    silence_seconds: int
-    max_burned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +85,18 @@ class Agreement:
         custody: Who makes and holds the one-use feature key. With ``aggregator`` the
             student's side can open the sum alone: masks still hide single teachers, and that
             one sum was opened is the aggregator's word.
+        privacy: The promise; None for encryption-only, which has none.
+        training: For private-training only.
+        answers: For the routes whose teachers are models.
     """
 
     version: int
     title: str
-    route: Literal["noisy-release"]
+    route: Route
     simulation: bool
     custody: Literal["key-holder", "aggregator"]
     parties: dict[str, Party]
     encoder: Encoder
-    privacy: Privacy
     protection: Protection
     saliency: Saliency
     features: Features
@@ -233,12 +104,20 @@ class Agreement:
     selection: Selection
     publish: Publish
     limits: Limits
+    privacy: Promise | None = None
+    training: Training | None = None
+    answers: Answers | None = None
     signatures: dict[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
-        """Return what is signed: everything but the signatures, as JSON values."""
+        """Return what is signed: everything but the signatures, as JSON values.
+
+        Tables that the route does not have are left out.
+        """
         return {
-            name: _listed(value) for name, value in asdict(self).items() if name != "signatures"
+            name: _listed(value)
+            for name, value in asdict(self).items()
+            if name != "signatures" and value is not None
         }
 
     def to_toml_dict(self) -> dict[str, Any]:
@@ -264,9 +143,38 @@ class Agreement:
         return self.names(TEACHER)
 
     @property
+    def promise(self) -> Promise:
+        """What is promised; ask only where there is differential privacy."""
+        assert self.privacy is not None
+        return self.privacy
+
+    @property
+    def mechanism(self) -> Privacy:
+        """The promise and the mechanism of the route noisy-release."""
+        assert isinstance(self.privacy, Privacy)
+        return self.privacy
+
+    @property
+    def asked(self) -> Answers:
+        """What models are asked, in the routes whose teachers are models."""
+        assert self.answers is not None
+        return self.answers
+
+    @property
     def feature_values(self) -> int:
-        """Values in a feature signal: the upper triangle and the record count."""
-        return self.encoder.dimension * (self.encoder.dimension + 1) // 2 + 1
+        """Values in a feature signal.
+
+        Of noisy-release the upper triangle and the record count; of models what their form has.
+        """
+        if self.answers is None:
+            return triangle(self.encoder.dimension) + 1
+        match self.answers.form:
+            case "sketch":
+                return self.answers.probes * self.answers.width
+            case "gram":
+                return triangle(self.answers.probes)
+            case "scatter":
+                return triangle(self.encoder.dimension)
 
     def check(self) -> None:
         """Refuse an agreement that contradicts itself.
@@ -281,8 +189,16 @@ def _listed(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_listed(item) for item in value]
     if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
+        return {key: _listed(item) for key, item in value.items() if item is not None}
     return value
+
+
+_TABLES: dict[str, dict[str, type[Any]]] = {
+    NOISY_RELEASE: {"privacy": Privacy},
+    PRIVATE_TRAINING: {"privacy": Promise, "training": Training, "answers": Answers},
+    ENCRYPTION_ONLY: {"answers": Answers},
+}
+"""The tables that a route has and others have not, or have in another form."""
 
 
 def parse(text: str) -> Agreement:
@@ -312,15 +228,26 @@ def unchecked(data: Any) -> Agreement:
     Raises:
         AgreementError: If an entry is unknown, missing or of the wrong type.
     """
-    return _build(Agreement, data, "")
+    if not isinstance(data, dict):
+        raise AgreementError("", "must be a table.")
+    route = data.get("route", NOISY_RELEASE)
+    if route not in get_args(Route):
+        _convert(Route, route, "route")
+    own = _TABLES[route]
+    for name in sorted(set(data) & {"privacy", "training", "answers"} - set(own)):
+        raise AgreementError(name, f"is not a table of the route {route}.", do="Remove it.")
+    return _build(Agreement, data, "", own)
 
 
-def _build(kind: type[T], data: Any, clause: str) -> T:
+def _build(
+    kind: type[T], data: Any, clause: str, tables: Mapping[str, type[Any]] | None = None
+) -> T:
+    """Return a table as its type; ``tables`` names those whose type the route decides."""
     if not isinstance(data, dict):
         raise AgreementError(clause, "must be a table.")
-    hints = get_type_hints(kind)
+    hints: dict[str, Any] = {**get_type_hints(kind), **(tables or {})}
     known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
-    optional = {"signatures", "classes"}
+    optional = _OPTIONAL - set(tables or {})
     for name in sorted(set(data) - known):
         raise AgreementError(_join(clause, name), "is not an entry of version 1.", do="Remove it.")
     for name in sorted(known - set(data) - optional):
@@ -335,6 +262,8 @@ def _join(clause: str, name: str) -> str:
 
 
 def _convert(hint: Any, value: Any, clause: str) -> Any:
+    if get_origin(hint) is UnionType:  # an optional table that is there
+        hint = get_args(hint)[0]
     origin = get_origin(hint)
     if is_dataclass(hint) and isinstance(hint, type):
         return _build(hint, value, clause)

@@ -6,6 +6,18 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from secure_fedsa.agreement_tables import (
+    MOST_STEPS,
+    NOISE_MULTIPLIERS,
+    NOISY_RELEASE,
+    PRIVATE_TRAINING,
+    VALUES_OF_A_MAP,
+    Answers,
+    Privacy,
+    Promise,
+    Stated,
+    Training,
+)
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, PARTY_NAME, STUDENT, TEACHER
 
@@ -16,6 +28,8 @@ VERSION = 1
 _PARTY = re.compile(PARTY_NAME)
 _HASH = re.compile(r"[0-9a-f]{64}")
 MOST_PARTIES = 200
+_LEAST_OF_TRAINING, _MOST_OF_TRAINING = 1e-9, 1e12
+_MOST_PROBES, _MOST_COLUMNS = 10**6, 4096
 # The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond
 # the field's size too): under such a key one signature verifies for many messages.
 _SMALL_ORDER = frozenset(
@@ -92,39 +106,133 @@ def _check_parties(agreement: Agreement) -> None:
             )
         if len(set(party.classes)) != len(party.classes):
             raise AgreementError(f"{clause}.classes", "a label is named twice.")
-        if party.role == TEACHER and len(party.classes) < 2:
+        least = 2 if agreement.answers is None else 1  # a model may predict one value
+        if party.role == TEACHER and len(party.classes) < least:
             raise AgreementError(f"{clause}.classes", "a task needs at least two classes.")
 
 
 def _check_privacy(agreement: Agreement) -> None:
-    privacy = agreement.privacy
-    for name in ("epsilon", "clip_norm", "count_weight", "count_floor", "noise_multiplier"):
-        _positive(f"privacy.{name}", getattr(privacy, name))
+    protection, private = agreement.protection, agreement.privacy is not None
+    if protection.dp != private:
+        raise AgreementError(
+            "protection.dp",
+            f"is {str(protection.dp).lower()}, but the route {agreement.route} "
+            + ("always has it." if private else "has NO DIFFERENTIAL PRIVACY."),
+            do=f"Set it to {str(private).lower()}, or agree on another route.",
+        )
+    if protection.he != protection.masks:
+        raise AgreementError("protection", "he and masks are switched together.")
+    if not protection.dp and not protection.he:
+        raise AgreementError(
+            "protection.he",
+            f"is false, and the route {agreement.route} has no differential privacy.",
+            why="Nothing at all would protect the teachers' records.",
+            do="Set he and masks to true, or agree on another route.",
+        )
+    if private:
+        _check_promise(agreement.promise)
+    if agreement.route == NOISY_RELEASE:
+        _check_mechanism(agreement.mechanism)
+    if agreement.training is not None:
+        _check_training(agreement.promise, agreement.training)
+    if agreement.answers is not None:
+        _check_answers(agreement.answers, agreement.saliency.values)
+    _check_stated(agreement)
+
+
+def _check_promise(promise: Promise) -> None:
+    _positive("privacy.epsilon", promise.epsilon)
     for name in ("agreement_budget", "data_set_budget"):
-        _positive(f"privacy.{name}", getattr(privacy, name))
-        if getattr(privacy, name) < privacy.epsilon:
+        _positive(f"privacy.{name}", getattr(promise, name))
+        if getattr(promise, name) < promise.epsilon:
             raise AgreementError(
                 f"privacy.{name}",
-                f"{getattr(privacy, name):g} is below one run's epsilon {privacy.epsilon:g}.",
+                f"{getattr(promise, name):g} is below one run's epsilon {promise.epsilon:g}.",
                 do="Raise the budget or lower privacy.epsilon.",
             )
-    _positive("privacy.delta", privacy.delta)
-    if privacy.delta >= 1:
+    _positive("privacy.delta", promise.delta)
+    if promise.delta >= 1:
         raise AgreementError("privacy.delta", "must be below 1.")
-    if not 2 <= privacy.grid <= 2**24:
-        raise AgreementError("privacy.grid", "must be from 2 to 2^24.")
-    if privacy.max_records < 1 or (privacy.unit == "record") != (privacy.max_records == 1):
+    if promise.max_records < 1 or (promise.unit == "record") != (promise.max_records == 1):
         raise AgreementError(
             "privacy.max_records", "is 1 for the unit record and above 1 for the unit person."
         )
-    if not agreement.protection.dp:
+
+
+def _check_mechanism(privacy: Privacy) -> None:
+    for name in ("clip_norm", "count_weight", "count_floor", "noise_multiplier"):
+        _positive(f"privacy.{name}", getattr(privacy, name))
+    if not 2 <= privacy.grid <= 2**24:
+        raise AgreementError("privacy.grid", "must be from 2 to 2^24.")
+
+
+def _check_training(promise: Promise, training: Training) -> None:
+    if promise.unit != "record" or promise.neighbours != "add-remove":
+        clause = "unit" if promise.unit != "record" else "neighbours"
         raise AgreementError(
-            "protection.dp",
-            "the route noisy-release always adds noise.",
-            do="Set it to true.",
+            f"privacy.{clause}",
+            "is not what a training by DP-SGD is accounted for.",
+            do='Agree on the unit "record" and the neighbours "add-remove", or on the route '
+            f"{NOISY_RELEASE}.",
         )
-    if agreement.protection.he != agreement.protection.masks:
-        raise AgreementError("protection", "he and masks are switched together.")
+    for name in ("clip_norm", "denominator", "learning_rate"):
+        value = getattr(training, name)
+        _positive(f"training.{name}", value)
+        if not _LEAST_OF_TRAINING <= value <= _MOST_OF_TRAINING:
+            raise AgreementError(
+                f"training.{name}",
+                f"is {value:g}.",
+                do=f"Use a number from {_LEAST_OF_TRAINING:g} to {_MOST_OF_TRAINING:g}.",
+            )
+    _check_steps("training", training)
+    if not 0 <= training.momentum < 1:
+        raise AgreementError("training.momentum", "must be at least 0 and below 1.")
+    if not 0 <= training.averaged <= 1:
+        raise AgreementError("training.averaged", "must be from 0 to 1.")
+    if training.seed < 0:
+        raise AgreementError("training.seed", "must be at least 0.")
+
+
+def _check_steps(clause: str, training: Training | Stated) -> None:
+    """Refuse what makes no event: as the accountant's own ranges."""
+    low, high = NOISE_MULTIPLIERS
+    if not low <= training.noise_multiplier <= high:
+        raise AgreementError(f"{clause}.noise_multiplier", f"must be from {low:g} to {high:g}.")
+    if not 0 < training.sampling_rate <= 1:
+        raise AgreementError(f"{clause}.sampling_rate", "must be above 0 and at most 1.")
+    if not 1 <= training.steps <= MOST_STEPS:
+        raise AgreementError(f"{clause}.steps", f"must be from 1 to {MOST_STEPS}.")
+
+
+def _check_answers(answers: Answers, values: int) -> None:
+    if not 2 <= answers.probes <= _MOST_PROBES:
+        raise AgreementError("answers.probes", f"must be from 2 to {_MOST_PROBES}.")
+    if (answers.form == "sketch") != (answers.width > 0) or answers.width > _MOST_COLUMNS:
+        raise AgreementError(
+            "answers.width",
+            f"must be from 1 to {_MOST_COLUMNS} for a sketch, and 0 for other forms.",
+        )
+    if answers.saliency != "alignment" and values < VALUES_OF_A_MAP:
+        raise AgreementError(
+            "saliency.directions",
+            f"gives {values} values, and one attribution map has {VALUES_OF_A_MAP}.",
+            do='Use at least 6 directions, or answers.saliency = "alignment".',
+        )
+
+
+def _check_stated(agreement: Agreement) -> None:
+    for name, party in agreement.parties.items():
+        if party.stated is None:
+            continue
+        clause = f"parties.{name}.stated"
+        if agreement.route != PRIVATE_TRAINING or party.role != TEACHER:
+            raise AgreementError(
+                clause,
+                "is for teachers of the route private-training.",
+                why="Elsewhere no model needs to have been trained privately.",
+                do="Remove it.",
+            )
+        _check_steps(clause, party.stated)
 
 
 def _check_signals(agreement: Agreement) -> None:

@@ -29,7 +29,7 @@ from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import StorageError
 from secure_fedsa.messages import RULES
 from secure_fedsa.roles import effects as fx
-from secure_fedsa.signals import NoisySummary, from_int64_bytes
+from secure_fedsa.signals import NoisySummary, Signal, from_int64_bytes
 from secure_fedsa.wire import bodies, canonical
 from secure_fedsa.wire.envelope import Header
 
@@ -260,6 +260,10 @@ def _to_json(event: fx.Event) -> dict[str, Any]:
                 "grid": summary.grid,
                 "count_unit": summary.count_unit,
             }
+        case fx.ModelAsked(signal=signal):
+            parts = {"saliency": signal.saliency, "features": signal.features}
+            held = {part: array.astype("<i8").tobytes() for part, array in parts.items()}
+            return {"event": name} | {part: canonical.to_base64(d) for part, d in held.items()}
         case _:
             plain = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
             return {"event": name, **plain}
@@ -312,4 +316,10 @@ def _from_json(value: dict[str, Any]) -> fx.Event:
                     int(value["count_unit"]),
                 )
             )
+        case "ModelAsked":
+            saliency, features = (
+                from_int64_bytes(canonical.from_base64(value[part]))
+                for part in ("saliency", "features")
+            )
+            return fx.ModelAsked(Signal(saliency, features))
     raise StorageError(f"The journal holds an unknown event {name!r}.")

@@ -25,7 +25,7 @@ from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, KIND_OF, RULES, STUDEN
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.session import Session
-from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
+from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum, Signal
 from secure_fedsa.wire.envelope import (
     Directory,
     Envelope,
@@ -60,6 +60,10 @@ class Site(Protocol):
 
     def read_private(self, noise: Noise) -> NoisySummary:
         """Return the noisy summary of the private records."""
+        ...
+
+    def ask_model(self) -> Signal:
+        """Return a model's signals; train it privately first, if the route says so."""
         ...
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
@@ -117,6 +121,7 @@ class PartyRun:
             fx.Preflight: self._preflight,
             fx.Persist: self._persist,
             fx.ReadPrivate: self._read_private,
+            fx.AskModel: self._ask_model,
             fx.Send: self._send,
             fx.BuildStudent: self._build_student,
             fx.Finish: self._finish,
@@ -294,6 +299,10 @@ class PartyRun:
             self._noise = self.site.draw_noise(effect.noise)
         noise, self._noise = self._noise, None
         return fx.SummaryRead(self.site.read_private(noise))
+
+    def _ask_model(self, effect: fx.AskModel) -> fx.Event:
+        del effect
+        return fx.ModelAsked(self.site.ask_model())
 
     def _send(self, effect: fx.Send) -> fx.Event:
         rule = RULES[KIND_OF[type(effect.body)]]

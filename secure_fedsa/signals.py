@@ -4,8 +4,10 @@
 
 Each step exists once and takes only the type before it, so that a raw summary cannot be
 encoded, an unmasked signal cannot be encrypted, and one teacher's contribution cannot be
-released: only a :class:`NoisySummary` becomes a :class:`Signal`, and the key holder's
-release takes an :class:`Aggregate`.
+released: of records, only a :class:`NoisySummary` becomes a :class:`Signal`, and the key holder's
+release takes an :class:`Aggregate`. In the routes whose teachers are models, a
+:class:`Signal` is made of what a model said about public probes
+(:mod:`secure_fedsa.roles.model_teachers`).
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ class NoisySummary:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Signal:
-    """A teacher's two integer signals, derived from its noisy summary.
+    """A teacher's two integer signals, of its noisy summary or of what its model said.
 
     Attributes:
         saliency: int64, shape (m,), each within the agreed saliency bound.

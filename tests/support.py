@@ -19,11 +19,12 @@ from secure_fedsa import agreement as ag
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.site import PrivateData, load_identity
+from secure_fedsa.engines.site import load_identity
 from secure_fedsa.entropy import NoiseSource, public_generator
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.models.saliency import SaliencyScale, student_query
+from secure_fedsa.models.teachers import PrivateData
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire import canonical

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.audit.evidence import Evidence
 from secure_fedsa.audit.failures import blaming, require
 from secure_fedsa.audit.layout import ledger_file
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import json_lines
 from secure_fedsa.messages import KEY_HOLDER, LedgerSegment, Roster
-from secure_fedsa.privacy.accountant import epsilon_from_rho, rho_of
 from secure_fedsa.privacy.ledger_books import Charge
-from secure_fedsa.roles.noisy_release import check_segment
+from secure_fedsa.roles.charges import check_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """What the charged events cost the worst teacher, at the agreement's delta."""
+    """What the charged events cost the worst teacher, at the agreement's delta.
+
+    Attributes:
+        epsilon: Of the worst teacher.
+        delta: The agreement's.
+        rho: zCDP parameter; None for trainings, which have none.
+    """
 
     epsilon: float
-    rho: float
     delta: float
+    rho: float | None
 
 
 def check_segments(opening: Opening) -> dict[str, Segment]:
@@ -61,10 +67,16 @@ def check_segments(opening: Opening) -> dict[str, Segment]:
     return segments
 
 
-def account(segments: dict[str, Segment], delta: float) -> Accounting:
-    """Return what the segments' events cost, recomputed from the events."""
-    rho = max(rho_of(segment.charge.events) for segment in segments.values())
-    return Accounting(epsilon_from_rho(rho, delta), rho, delta)
+def account(segments: dict[str, Segment], agreement: Agreement) -> Accounting | None:
+    """Return what the segments' events cost, recomputed; None without differential privacy."""
+    if agreement.privacy is None:
+        return None
+    delta = agreement.promise.delta
+    costs = {segment.charge.cost for segment in segments.values()}
+    if agreement.route == NOISY_RELEASE:
+        worst = max(costs, key=lambda cost: cost.rho)
+        return Accounting(worst.epsilon(delta), delta, worst.rho)
+    return Accounting(max(cost.epsilon(delta) for cost in costs), delta, None)
 
 
 def check_ledger_files(

@@ -50,9 +50,10 @@ def check_statement(opened: Opened, facts: Facts) -> None:
         charged=facts.charged,
         files={},
     ).predicate
-    for name, value in expected.items():
-        stated = opened.statement.predicate[name]
-        require(stated == value, FILE_NAME, f"states another {name} than the folder gives.")
+    stated = opened.statement.predicate
+    for name in sorted(set(expected) | set(stated)):
+        same = name in stated and name in expected and stated[name] == expected[name]
+        require(same, FILE_NAME, f"states another {name} than the folder gives.")
     needed = signers(facts.agreement, facts.members)
     for name in sorted(set(needed) ^ set(opened.signers)):
         problem = "did not sign it" if name in needed else "signed it without having to"

@@ -17,8 +17,9 @@ from secure_fedsa.audit.ledgers import Accounting
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.messages import Roster
-from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE
+from secure_fedsa.report.notices import notices
 from secure_fedsa.report.summary import VIEWS, facts_of
+from secure_fedsa.roles.charges import tolerance
 from secure_fedsa.wire import canonical
 
 _ENTRIES = {
@@ -49,7 +50,7 @@ _ENTRIES = {
 
 
 def check_summary(
-    evidence: Evidence, opening: Opening, roster: Roster, accounting: Accounting
+    evidence: Evidence, opening: Opening, roster: Roster, accounting: Accounting | None
 ) -> None:
     """Check the summary against the agreement, the final roster and the charged events.
 
@@ -58,40 +59,54 @@ def check_summary(
     """
     summary = decode(evidence.read(SUMMARY_FILE), SUMMARY_FILE)
     require(isinstance(summary, dict), SUMMARY_FILE, "is not a JSON object.")
-    for name in sorted(set(summary) ^ _ENTRIES):
-        known = name in _ENTRIES
-        require(False, SUMMARY_FILE, f"{name}: is {'missing' if known else 'no entry'}.")
     agreement = opening.agreement
+    told = notices(agreement)
+    entries = _ENTRIES | {"notices"} if told else _ENTRIES
+    for name in sorted(set(summary) ^ entries):
+        known = name in entries
+        require(False, SUMMARY_FILE, f"{name}: is {'missing' if known else 'no entry'}.")
     for name, value in _expected(opening).items():
         _must_equal(name, summary[name], value)
+    if told:
+        _must_equal("notices", summary["notices"], told)
     _must_equal("teachers", _without_kinds(summary["teachers"]), _teachers(agreement, roster))
-    _must_be_close("epsilon", summary["epsilon"], accounting.epsilon)
-    views = summary["epsilon_by_view"]
-    same = isinstance(views, dict) and set(views) == set(VIEWS)
-    require(same, SUMMARY_FILE, f"epsilon_by_view: does not have the views {', '.join(VIEWS)}.")
-    for view, epsilon in views.items():
-        _must_be_close(f"epsilon_by_view.{view}", epsilon, accounting.epsilon)
-    details = summary["accounting"]
-    require(isinstance(details, dict), SUMMARY_FILE, "accounting: is not an object.")
-    for name, value in asdict(accounting).items():
-        _must_be_close(f"accounting.{name}", details.get(name), value)
+    _check_accounting(summary, accounting, tolerance(agreement))
     # The rest is the aggregator's word, but a word of the right type: a report can show it.
-    require(isinstance(summary["accountant"], str), SUMMARY_FILE, "accountant: is no text.")
     kept = opening.transcript.agreed.promises
     facts_of(summary, agreement=agreement, plan=kept, roster=roster, charged=())
 
 
+def _check_accounting(summary: dict[str, Any], accounting: Accounting | None, slack: float) -> None:
+    views = summary["epsilon_by_view"]
+    same = isinstance(views, dict) and set(views) == set(VIEWS)
+    require(same, SUMMARY_FILE, f"epsilon_by_view: does not have the views {', '.join(VIEWS)}.")
+    if accounting is None:
+        for name in ("epsilon", "accountant", "accounting"):
+            _must_equal(name, summary[name], None)
+        _must_equal("epsilon_by_view", views, dict.fromkeys(VIEWS))
+        return
+    _must_be_close("epsilon", summary["epsilon"], accounting.epsilon, slack)
+    for view, epsilon in views.items():
+        _must_be_close(f"epsilon_by_view.{view}", epsilon, accounting.epsilon, slack)
+    details = summary["accounting"]
+    require(isinstance(details, dict), SUMMARY_FILE, "accounting: is not an object.")
+    for name, value in asdict(accounting).items():
+        if value is not None:
+            _must_be_close(f"accounting.{name}", details.get(name), value, slack)
+    require(isinstance(summary["accountant"], str), SUMMARY_FILE, "accountant: is no text.")
+
+
 def _expected(opening: Opening) -> dict[str, Any]:
-    agreement = opening.agreement
+    agreement, privacy = opening.agreement, opening.agreement.privacy
     return {
         "run_id": opening.run_id,
         "simulated": False,
         "route": agreement.route,
         "protection": asdict(agreement.protection),
         "custody": agreement.custody,
-        "delta": agreement.privacy.delta,
-        "privacy_unit": agreement.privacy.unit,
-        "neighbours": agreement.privacy.neighbours,
+        "delta": privacy and privacy.delta,
+        "privacy_unit": privacy and privacy.unit,
+        "neighbours": privacy and privacy.neighbours,
         "values_per_teacher": agreement.feature_values,
     }
 
@@ -125,8 +140,8 @@ def _must_equal(name: str, found: Any, expected: Any) -> None:
     require(same, SUMMARY_FILE, f"{name}: is not what agreement and messages give.")
 
 
-def _must_be_close(name: str, found: Any, expected: float) -> None:
+def _must_be_close(name: str, found: Any, expected: float, slack: float) -> None:
     number = isinstance(found, int | float) and not isinstance(found, bool)
     require(number, SUMMARY_FILE, f"{name}: is no number.")
-    close = math.isclose(found, expected, rel_tol=EPSILON_TOLERANCE)
+    close = math.isclose(found, expected, rel_tol=slack)
     require(close, SUMMARY_FILE, f"{name}: is {found!r}, but the charged events give {expected!r}.")

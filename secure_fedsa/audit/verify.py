@@ -161,7 +161,7 @@ def _check_run(evidence: Evidence, agreed: Agreed) -> Facts:
     check_arithmetic(opening, given, total, release)
     check_release_log(evidence, opening, segments, rosters, given, release.says(Release))
     check_student(evidence, opening)
-    accounting = account(segments, agreed.agreement.privacy.delta)
+    accounting = account(segments, agreed.agreement)
     check_summary(evidence, opening, rosters.final, accounting)
     check_departures(transcript, rosters)
     return Facts(

@@ -14,6 +14,7 @@ from secure_fedsa.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from secure_fedsa.cli.drafting import Choices
+    from secure_fedsa.cli.public_part import PublicPart
 
 EXAMPLE = """\
 examples:
@@ -26,6 +27,7 @@ KEY is what `secure-fedsa keys new` prints. parties.toml holds, for each party, 
   [parties.NAME]
   role = "teacher"                      # or aggregator, key-holder, student
   key = "KEY"
+  # stated = { sampling_rate = 0.1, steps = 500, noise_multiplier = 2.0 }   # how it trained before
   classes = ["healthy", "pneumonia"]    # of a teacher, in the order of its labels
 """
 ENCODER_FILE = "encoder.safetensors"
@@ -62,6 +64,7 @@ def add(actions: Any) -> None:
         help="folder as in docs/data.md: its probes, its teachers and their classes",
     )
     _add_parties(new.add_argument_group("parties"))
+    _add_route(new.add_argument_group("teachers"))
     _add_terms(new.add_argument_group("terms"))
     _add_published(new.add_argument_group("published"))
     new.set_defaults(action=_new)
@@ -86,6 +89,37 @@ def _add_parties(group: Any) -> None:
         metavar="DIR",
         type=Path,
         help="take keys that were not given from DIR/NAME, for parties on this machine",
+    )
+
+
+def _add_route(group: Any) -> None:
+    group.add_argument(
+        "--route",
+        choices=("noisy-release", "private-training", "encryption-only"),
+        default="noisy-release",
+        help="noise on sums of records, models trained with noise, or any models with NO "
+        "DIFFERENTIAL PRIVACY (default: noisy-release)",
+    )
+    group.add_argument(
+        "--form",
+        choices=("sketch", "gram", "scatter"),
+        default="sketch",
+        help="how models answer (default: sketch)",
+    )
+    group.add_argument(
+        "--asked",
+        metavar="N",
+        type=whole(2),
+        help="probes that models are asked about (default: 2000; 1000 for gram)",
+    )
+    group.add_argument(
+        "--width", metavar="N", type=whole(1), default=128, help="of a sketch (default: 128)"
+    )
+    group.add_argument(
+        "--saliency",
+        choices=("alignment", "grad-cam", "input-x-gradient"),
+        default="alignment",
+        help="by which models are chosen (default: alignment)",
     )
 
 
@@ -135,8 +169,7 @@ def _add_terms(group: Any) -> None:
         "--threshold",
         metavar="S",
         type=finite,
-        default=0.15,
-        help="smallest score that is selected (default: 0.15)",
+        help="smallest score that is selected (default: 0.15; models without noise 0.5)",
     )
     group.add_argument(
         "--minimum-cohort",
@@ -204,7 +237,7 @@ def _new(arguments: argparse.Namespace) -> int:
     public = public_part(arguments.data, arguments.probes)
     parties = gather(arguments, public.classes)
     teachers = sum(party.role == "teacher" for party in parties.values())
-    choices = _choices(arguments, public.source, teachers)
+    choices = _choices(arguments, public, teachers)
     print(f"Fitting the public encoder to {len(public.probes)} probes", file=sys.stderr)
     encoder = PublicEncoder.fit(public.probes, encoder_spec(choices, len(public.probes)))
     agreement = draft(choices, parties, encoder, probes_hash(public.probes))
@@ -215,7 +248,7 @@ def _new(arguments: argparse.Namespace) -> int:
         [
             f"Probes: {public.source}, {shape}, {public.probes.dtype}.",
             "The encoder was fitted to them; its own are dimension, clip_norm and saliency.unit.",
-            f"features.scale is for teachers with some {choices.records} records.",
+            f"Drafted for teachers with some {choices.records} records.",
         ],
     )
     assert parse(text) == agreement
@@ -239,18 +272,21 @@ def _new(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _choices(arguments: argparse.Namespace, source: str, teachers: int) -> Choices:
-    from secure_fedsa.agreement import Publish
-    from secure_fedsa.cli.drafting import SELECT, Choices
+def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -> Choices:
+    from secure_fedsa.agreement import Answers, Publish
+    from secure_fedsa.cli.drafting import SELECT, Choices, asked
 
     encrypted = arguments.encryption == "on"
     sums = arguments.publish_sums != "no"
     # Uploads that are not encrypted would show a sum that stays sealed.
     ciphertexts = arguments.publish_ciphertexts or ("yes" if encrypted or sums else "no")
     serves = encrypted and sums and ciphertexts == "yes"
+    form = arguments.form
+    most = arguments.asked or (1000 if form == "gram" else 2000)
+    answers = Answers(form, most, arguments.width, arguments.saliency)
     feature_key = arguments.publish_feature_key or ("yes" if serves else "no")
     return Choices(
-        title=arguments.title or f"Knowledge amalgamation over {source}",
+        title=arguments.title or f"Knowledge amalgamation over {public.source}",
         epsilon=arguments.epsilon,
         delta=arguments.delta,
         neighbours=arguments.neighbours,
@@ -270,6 +306,8 @@ def _choices(arguments: argparse.Namespace, source: str, teachers: int) -> Choic
             sums=sums,
             feature_key=feature_key == "yes",
         ),
+        route=arguments.route,
+        answers=asked(len(public.probes), answers),
     )
 
 

@@ -128,7 +128,7 @@ def simulate_without_noise(
         # No noise was added, so none is to be taken off.
         scatter, count = between_scatter(
             NoisySummary(exact.sums, exact.counts, 0.0, exact.grid, exact.count_unit),
-            count_floor=agreement.privacy.count_floor,
+            count_floor=agreement.mechanism.count_floor,
         )
         total += upper_triangle(scatter)
         records += count

@@ -29,10 +29,8 @@ def outcome_text(finished: Finished) -> str:
     ]
     lines += [
         "",
-        (
-            f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
-            f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
-        ),
+        _spent(summary),
+        *summary.get("notices", ()),
         (
             f"Took {summary['wall_seconds']['total'] + signing:.0f} s, of which {signing:.0f} s to "
             f"check, sign and write the run; {summary['payload_bytes'] / 1e6:.1f} MB of messages."
@@ -75,3 +73,12 @@ def _table(teachers: list[dict[str, Any]]) -> list[str]:
 
 def _by_score(teacher: dict[str, Any]) -> float:
     return math.inf if teacher["score"] is None else -float(teacher["score"])
+
+
+def _spent(summary: dict[str, Any]) -> str:
+    if summary["epsilon"] is None:
+        return "Spent: unbounded, at every teacher."
+    return (
+        f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
+        f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.cli.baselines import RememberingEncoder, simulate_without_noise
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
@@ -33,7 +33,7 @@ class DemoResult:
     Attributes:
         finished: The run, and where its folder is.
         trust: The file of the parties' keys.
-        simulation: Where simulation.json is; None for a user's own data.
+        simulation: Where simulation.json is; None for a user's own data, and for models.
     """
 
     finished: Finished
@@ -61,7 +61,8 @@ def run_demo(out: Path, options: DemoOptions, progress: Progress) -> DemoResult:
     states.remember_data()
     agreement = _agreement(options, data, encoder, states)
     trust = states.keep(TRUST_FILE, trust_file(agreement))
-    simulation = None if options.data else out.with_name("simulation.json")
+    simulated = not options.data and options.route == NOISY_RELEASE
+    simulation = out.with_name("simulation.json") if simulated else None
 
     def simulate(finished: Finished) -> None:
         if simulation is not None:  # a user's own records are nobody's to simulate with

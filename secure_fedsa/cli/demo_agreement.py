@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secure_fedsa.agreement import Agreement, Party, Publish
-from secure_fedsa.cli.drafting import Choices, draft, encoder_spec
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement, Party, Publish, Route
+from secure_fedsa.cli.drafting import Choices, asked, draft, encoder_spec
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import UsageError
@@ -25,6 +25,7 @@ class DemoOptions:
         records: Private records a teacher.
         encryption: False for the arm without encryption and masks.
         data: Folder of the user's own data, or empty for Fashion-MNIST.
+        route: What makes the teachers' signals private.
     """
 
     seed: int = 0
@@ -34,6 +35,7 @@ class DemoOptions:
     records: int = 4500
     encryption: bool = True
     data: str = ""
+    route: Route = NOISY_RELEASE
 
 
 def demo_agreement(
@@ -80,4 +82,6 @@ def _choices(options: DemoOptions, data: DemoData) -> Choices:
         select=min(options.select, len(data.teachers)),
         encryption=options.encryption,
         publish=Publish("values", ciphertexts=True, sums=True, feature_key=options.encryption),
+        route=options.route,
+        answers=asked(len(data.probes)),
     )

@@ -14,6 +14,7 @@ examples:
   secure-fedsa demo
   secure-fedsa demo --seed 1 --epsilon 0.5 --out runs/half
   secure-fedsa demo --data my-data --out runs/mine
+  secure-fedsa demo --route private-training --out runs/trained
 """
 
 
@@ -60,6 +61,13 @@ def add(commands: Any) -> None:
     demo.add_argument(
         "--data", type=Path, help="folder of .npz files (docs/data.md) instead of Fashion-MNIST"
     )
+    demo.add_argument(
+        "--route",
+        choices=("noisy-release", "private-training", "encryption-only"),
+        default="noisy-release",
+        help="teachers are records under noise, linear classifiers trained with noise, or networks "
+        "with NO DIFFERENTIAL PRIVACY (default: noisy-release)",
+    )
     demo.add_argument("--json", action="store_true", help="print summary.json to standard output")
     demo.set_defaults(action=_demo)
 
@@ -77,6 +85,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         select=arguments.select,
         records=arguments.records,
         encryption=arguments.encryption == "on",
+        route=arguments.route,
         data=str(arguments.data.resolve()) if arguments.data else "",
     )
     result = run_demo(arguments.out, options, Progress())

@@ -6,36 +6,52 @@ The demo and ``agree new`` draft the same agreements.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from secure_fedsa.agreement import (
+    ENCRYPTION_ONLY,
+    NOISY_RELEASE,
+    PRIVATE_TRAINING,
     Agreement,
+    Answers,
     Encoder,
     Encryption,
     Features,
     Limits,
     Party,
     Privacy,
+    Promise,
     Protection,
     Publish,
+    Route,
     Saliency,
     Selection,
+    Training,
 )
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder, useful_dimension
+from secure_fedsa.models.model_signals import ModelSignalSpec
 from secure_fedsa.models.saliency import SaliencyScale
 from secure_fedsa.privacy.mechanisms import calibrate, count_unit, l2_sensitivity
+from secure_fedsa.privacy.training_accountant import noise_multiplier_for
 
 DELTA = 1e-5
 THRESHOLD = 0.15
 SELECT = 6
+RECORDS = 4500
+MODEL_THRESHOLD = 0.5
+"""Of models trained without noise, whose alignment is larger (docs/decisions/0014)."""
 RUNS_IN_BUDGET = 10
 LEAST_DATA_SET_BUDGET = 20.0
 ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
 CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
+ASKED = Answers("sketch", probes=2000, width=128, saliency="alignment")
+"""What models are asked unless people choose otherwise (docs/decisions/0014)."""
 _FEATURE_BOUND = 2**26
 _GRID = 2**16
+_DIMENSION_OF_HEADS, _DIMENSION_OF_MODELS = 256, 512
+_SAMPLING_RATE, _STEPS, _LEARNING_RATE = 0.3, 60, 4.0
 _COUNT_WEIGHT = 0.25
 
 
@@ -53,12 +69,14 @@ class Choices:
         data_set_budget: Epsilon of all runs on a data set; None for as much, but at least 20.
         records: Order of magnitude of a teacher's records.
         select: Most teachers in the sum.
-        threshold: Smallest score that may be selected.
+        threshold: Smallest score that may be selected; None for the usual one of the route.
         minimum_cohort: Fewest teachers in a sum.
         max_colluding: Teachers that may collude.
         custody: Who holds the feature key.
         encryption: False for the arm without encryption and masks.
         publish: What the run folder shows.
+        route: What makes the teachers' signals private.
+        answers: What models are asked, in the routes whose teachers are models.
     """
 
     title: str
@@ -68,14 +86,16 @@ class Choices:
     max_records: int = 1
     agreement_budget: float | None = None
     data_set_budget: float | None = None
-    records: int = 4500
+    records: int = RECORDS
     select: int = SELECT
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     minimum_cohort: int = 3
     max_colluding: int = 1
     custody: Literal["key-holder", "aggregator"] = "key-holder"
     encryption: bool = True
     publish: Publish = CHECKABLE
+    route: Route = NOISY_RELEASE
+    answers: Answers = ASKED
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -88,11 +108,21 @@ def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
         choices: What people chose.
         probes: Number of public probes.
     """
-    sensitivity = l2_sensitivity(
-        _GRID, count_unit(_GRID, _COUNT_WEIGHT), choices.neighbours, choices.max_records
-    )
-    noise = calibrate(choices.epsilon, choices.delta) * sensitivity / _GRID
-    return EncoderSpec(dimension=useful_dimension(choices.records, noise, probes))
+    if choices.route == NOISY_RELEASE:
+        sensitivity = l2_sensitivity(
+            _GRID, count_unit(_GRID, _COUNT_WEIGHT), choices.neighbours, choices.max_records
+        )
+        noise = calibrate(choices.epsilon, choices.delta) * sensitivity / _GRID
+        return EncoderSpec(dimension=useful_dimension(choices.records, noise, probes))
+    if choices.route == PRIVATE_TRAINING:
+        return EncoderSpec(dimension=_DIMENSION_OF_HEADS)
+    return EncoderSpec(dimension=min(_DIMENSION_OF_MODELS, useful_dimension(1, 0.0, probes)))
+
+
+def asked(probes: int, answers: Answers = ASKED) -> Answers:
+    """Return what models are asked where there are so many probes; only a sketch has a width."""
+    width = answers.width if answers.form == "sketch" else 0
+    return replace(answers, probes=min(answers.probes, probes), width=width)
 
 
 def draft(
@@ -107,30 +137,20 @@ def draft(
         probes_sha256: Hash of the probes that it was fitted to.
     """
     scale, bfv = SaliencyScale.of(encoder), BfvParameters()
-    budget = choices.agreement_budget or RUNS_IN_BUDGET * choices.epsilon
+    private = choices.route != ENCRYPTION_ONLY
+    answers = None if choices.route == NOISY_RELEASE else choices.answers
     return Agreement(
         version=1,
         title=choices.title,
-        route="noisy-release",
+        route=choices.route,
         simulation=False,
         custody=choices.custody,
         parties=dict(parties),
         encoder=Encoder(encoder.sha256(), encoder.dimension, probes_sha256),
-        privacy=Privacy(
-            unit="record" if choices.max_records == 1 else "person",
-            neighbours=choices.neighbours,
-            max_records=choices.max_records,
-            epsilon=choices.epsilon,
-            delta=choices.delta,
-            clip_norm=encoder.clip_norm,
-            grid=_GRID,
-            count_weight=_COUNT_WEIGHT,
-            count_floor=20.0,
-            noise_multiplier=calibrate(choices.epsilon, choices.delta),
-            agreement_budget=budget,
-            data_set_budget=choices.data_set_budget or max(budget, LEAST_DATA_SET_BUDGET),
-        ),
-        protection=Protection(dp=True, he=choices.encryption, masks=choices.encryption),
+        privacy=_privacy(choices, encoder) if private else None,
+        training=_training(choices) if choices.route == PRIVATE_TRAINING else None,
+        answers=answers,
+        protection=Protection(dp=private, he=choices.encryption, masks=choices.encryption),
         saliency=Saliency(
             directions=scale.directions,
             unit=scale.variance,
@@ -138,8 +158,7 @@ def draft(
             query_bound=scale.query_bound,
             bits=16,
         ),
-        # A scatter entry is at most the number of records, in squared clip norms.
-        features=Features(bound=_FEATURE_BOUND, scale=_FEATURE_BOUND / (ROOM * choices.records)),
+        features=Features(_FEATURE_BOUND, _FEATURE_BOUND / _largest(choices, answers, encoder)),
         encryption=Encryption(
             "bfv",
             bfv.poly_modulus_degree,
@@ -149,10 +168,67 @@ def draft(
         ),
         selection=Selection(
             select=choices.select,
-            threshold=choices.threshold,
+            threshold=_threshold(choices),
             minimum_cohort=choices.minimum_cohort,
             max_colluding=choices.max_colluding,
         ),
         publish=choices.publish,
         limits=Limits(reply_seconds=30, silence_seconds=60, max_burned=2),
     )
+
+
+def _privacy(choices: Choices, encoder: PublicEncoder) -> Promise:
+    budget = choices.agreement_budget or RUNS_IN_BUDGET * choices.epsilon
+    promise = Promise(
+        unit="record" if choices.max_records == 1 else "person",
+        neighbours=choices.neighbours,
+        max_records=choices.max_records,
+        epsilon=choices.epsilon,
+        delta=choices.delta,
+        agreement_budget=budget,
+        data_set_budget=choices.data_set_budget or max(budget, LEAST_DATA_SET_BUDGET),
+    )
+    if choices.route == PRIVATE_TRAINING:
+        return promise
+    return Privacy(
+        **asdict(promise),
+        clip_norm=encoder.clip_norm,
+        grid=_GRID,
+        count_weight=_COUNT_WEIGHT,
+        count_floor=20.0,
+        noise_multiplier=calibrate(choices.epsilon, choices.delta),
+    )
+
+
+def _training(choices: Choices) -> Training:
+    """Return a training that suits linear classifiers of the encoding, and small networks."""
+    return Training(
+        sampling_rate=_SAMPLING_RATE,
+        steps=_STEPS,
+        noise_multiplier=noise_multiplier_for(
+            choices.epsilon, choices.delta, sampling_rate=_SAMPLING_RATE, steps=_STEPS
+        ),
+        clip_norm=1.0,
+        denominator=_SAMPLING_RATE * choices.records,
+        learning_rate=_LEARNING_RATE,
+        momentum=0.9,
+        averaged=0.5,
+        optimiser="sgd",
+        seed=0,
+    )
+
+
+def _largest(choices: Choices, answers: Answers | None, encoder: PublicEncoder) -> float:
+    """Return the largest value of a signal that is not cut."""
+    if answers is None:
+        # A scatter entry is at most the number of records, in squared clip norms.
+        return ROOM * choices.records
+    return ModelSignalSpec(answers.form, answers.probes, encoder.dimension, answers.width).largest
+
+
+def _threshold(choices: Choices) -> float:
+    if choices.threshold is not None:
+        return choices.threshold
+    if choices.route == ENCRYPTION_ONLY:
+        return MODEL_THRESHOLD if choices.answers.saliency == "alignment" else 0.0
+    return THRESHOLD

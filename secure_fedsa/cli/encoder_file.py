@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import PlanError
@@ -59,10 +59,12 @@ def read_encoder(path: Path, agreement: Agreement, kind: type[Kind]) -> Kind:
         )
     encoder = kind.from_bytes(data)
     assert isinstance(encoder, kind)
-    for clause, agreed, found in (
-        ("encoder.dimension", agreement.encoder.dimension, encoder.dimension),
-        ("privacy.clip_norm", agreement.privacy.clip_norm, encoder.clip_norm),
-    ):
+    said: list[tuple[str, float, float]] = [
+        ("encoder.dimension", agreement.encoder.dimension, encoder.dimension)
+    ]
+    if agreement.route == NOISY_RELEASE:
+        said.append(("privacy.clip_norm", agreement.mechanism.clip_norm, encoder.clip_norm))
+    for clause, agreed, found in said:
         if agreed != found:
             raise PlanError(
                 clause,

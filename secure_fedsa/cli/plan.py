@@ -80,7 +80,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         print("\n".join([f"Agreement {name}", *_proofs(agreement, found)]))
         print("\n".join(_table(agreement, found, seconds)))
         if seconds:
-            print(_about_seconds(records if encoder else None))
+            print(_about_seconds(records if encoder else None, models=bool(agreement.answers)))
         unsigned = [name for name in agreement.parties if states.get(name) != "signed"]
         print(f"Not signed by: {', '.join(unsigned)}" if unsigned else "Signed by everybody")
     try:
@@ -92,22 +92,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _proofs(agreement: Agreement, found: Plan) -> list[str]:
-    check, privacy = found.accounting, agreement.privacy
-    pld = "-" if check.pld_epsilon is None else f"{check.pld_epsilon:.4g}"
     lines = [
-        (
-            f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per {privacy.unit} "
-            f"({privacy.neighbours}) and run, at each teacher"
-        ),
-        (
-            f"  proved by {check.accountant}; RDP says {check.rdp_epsilon:.4g}, "
-            f"PLD (continuous) {pld}"
-        ),
-        (
-            f"Budgets: epsilon {privacy.agreement_budget:g} for all runs under this agreement "
-            f"(room for {found.runs_in_budget}), {privacy.data_set_budget:g} for all runs on a "
-            "data set"
-        ),
+        *_privacy(agreement, found),
         (
             f"Sum: of {found.smallest_sum} to {agreement.selection.select} teachers; "
             f"{found.tolerated_losses} may drop out once it is signed"
@@ -127,6 +113,33 @@ def _proofs(agreement: Agreement, found: Plan) -> list[str]:
             ),
         ]
     return lines
+
+
+def _privacy(agreement: Agreement, found: Plan) -> list[str]:
+    from secure_fedsa.privacy.training_check import TrainingCheck
+    from secure_fedsa.report.notices import notices
+
+    check, privacy = found.accounting, agreement.privacy
+    if check is None or privacy is None:
+        return notices(agreement)
+    if isinstance(check, TrainingCheck):
+        others = f"Renyi divergences say {check.rdp_epsilon:.4g}"
+    else:
+        pld = "-" if check.pld_epsilon is None else f"{check.pld_epsilon:.4g}"
+        others = f"RDP says {check.rdp_epsilon:.4g}, PLD (continuous) {pld}"
+    return [
+        (
+            f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per {privacy.unit} "
+            f"({privacy.neighbours}) and run, at each teacher"
+        ),
+        f"  proved by {check.accountant}; {others}",
+        (
+            f"Budgets: epsilon {privacy.agreement_budget:g} for all runs under this agreement "
+            f"(room for {found.runs_in_budget}), {privacy.data_set_budget:g} for all runs on a "
+            "data set"
+        ),
+        *notices(agreement),
+    ]
 
 
 def _table(agreement: Agreement, found: Plan, seconds: Seconds | None) -> list[str]:
@@ -155,12 +168,15 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.2f} MB"
 
 
-def _about_seconds(records: int | None) -> str:
-    without = (
-        "the student's training"
-        if records
-        else "the student's training, and reading records (for that, name --encoder)"
-    )
+def _about_seconds(records: int | None, *, models: bool) -> str:
+    if models:
+        records, without = None, "the student's training, and the teachers' models"
+    else:
+        without = (
+            "the student's training"
+            if records
+            else "the student's training, and reading records (for that, name --encoder)"
+        )
     of = f" with {records} records a teacher" if records else ""
     return (
         f"  Seconds are estimated on this machine{of}, without waiting, network and\n  {without}."
@@ -169,8 +185,12 @@ def _about_seconds(records: int | None) -> str:
 
 def _agreed_records(agreement: Agreement) -> int:
     """Return the order of magnitude of a teacher's records behind ``features.scale``."""
-    from secure_fedsa.cli.drafting import ROOM
+    from secure_fedsa.cli.drafting import RECORDS, ROOM
 
+    if agreement.training is not None:
+        return max(1, round(agreement.training.denominator / agreement.training.sampling_rate))
+    if agreement.answers is not None:
+        return RECORDS
     features = agreement.features
     return max(1, round(features.bound / (ROOM * features.scale)))
 

@@ -11,7 +11,7 @@ from secure_fedsa.roles import effects as fx
 _WORDS = {
     "opening": "Nonces and per-run keys",
     "query": "The student encrypts its saliency",
-    "private-summary": "Teachers charge their ledgers, draw noise, read their records",
+    "private-summary": "Teachers charge their ledgers, then read their records or ask models",
     "saliency": "Blinded encrypted scores; the key holder signs the roster",
     "features": "Selected teachers mask and encrypt their feature signals",
     "release": "The key holder checks, logs and opens one sum",
@@ -43,6 +43,8 @@ class Progress:
         """Note an effect of a run; prints when a phase begins."""
         if isinstance(effect, fx.ReadPrivate):
             self.say(f"  {party} reads its records under fresh noise")
+        if isinstance(effect, fx.AskModel):
+            self.say(f"  {party} asks its model about public probes")
         phase = phase_of(effect)
         if phase not in self._shown and phase in _WORDS:
             self._shown.add(phase)

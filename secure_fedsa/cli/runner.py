@@ -17,16 +17,15 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import ENCRYPTION_ONLY, Agreement
 from secure_fedsa.audit.closing import final_roster, run_files
 from secure_fedsa.cli.baselines import Baselines, Exam, compare
 from secure_fedsa.cli.progress import Progress
-from secure_fedsa.cli.splits import DemoData
+from secure_fedsa.cli.splits import DemoData, TeacherData
 from secure_fedsa.cli.state_folders import StateFolders
 from secure_fedsa.engines import run_folder
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.engines.student import (
     ARCHITECTURE_FILE,
     ENCODER_FILE,
@@ -35,10 +34,12 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
+from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.plain_network import train_plain
+from secure_fedsa.models.teachers import Brought, PrivateData, TrainedModel
 from secure_fedsa.report.summary import RunFacts
-from secure_fedsa.roles.noisy_release import saliency_scale
 
 _PACKAGES = (
     "secure-fedsa",
@@ -141,10 +142,10 @@ class Runner:
         run = LocalRun(
             agreement,
             states={name: self.states.of(name) for name in agreement.parties},
-            teachers={t.id: PrivateData(t.images, t.labels) for t in job.data.teachers},
+            teachers={t.id: self._brought(job, t) for t in job.data.teachers},
             encoder=job.encoder,
             probes=job.data.probes,
-            query=workshop.query(saliency_scale(agreement)),
+            query=workshop.question(agreement),
             build=lambda released: workshop.build(released, agreement),
         )
         prepared = self._seconds()
@@ -189,11 +190,43 @@ class Runner:
             seed=job.seed,
         )
 
+    def _brought(self, job: Job, teacher: TeacherData) -> Brought:
+        """Return what a teacher of a data folder brings: its records, or a network of them.
+
+        Raises:
+            UsageError: If the agreement states a training that was done before the run.
+        """
+        agreement = job.agreement
+        if agreement.parties[teacher.id].stated is not None:
+            raise UsageError(
+                f"{teacher.id} brings a model, by the agreement, and the data folder has none.",
+                why="This command knows records only.",
+                do="Run from Python with sf.LocalRun and sf.TrainedModel, or agree without "
+                f"parties.{teacher.id}.stated.",
+            )
+        if agreement.route != ENCRYPTION_ONLY:
+            return PrivateData(teacher.images, teacher.labels)
+        self.progress.say(f"  {teacher.id} trains its network, WITHOUT differential privacy")
+        network = train_plain(
+            teacher.images,
+            teacher.labels,
+            len(teacher.task),
+            schema=job.encoder.schema,
+            seed=job.seed,
+            purpose=f"network of {teacher.id}",
+        )
+        return TrainedModel(network)
+
     def _announce(self, run: LocalRun) -> None:
         accounting = run.plan.accounting
+        spends = (
+            "has NO DIFFERENTIAL PRIVACY"
+            if accounting is None
+            else f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+        )
         self.progress.say(
             f"Agreement {run.hash[:12]} signed by {len(run.agreement.parties)} parties; a run "
-            f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+            + spends
         )
         if not run.agreement.protection.he:
             self.progress.say("WARNING: encryption and masks are OFF: single signals are open")
@@ -207,16 +240,17 @@ class Runner:
             self._announce_earlier(run)
 
     def _announce_earlier(self, run: LocalRun) -> None:
-        first = run.agreement.teachers[0]
+        first, privacy = run.agreement.teachers[0], run.agreement.privacy
         ledger = run.sites[first].ledger
         assert ledger is not None
         spent = ledger.spent()
-        if spent.rho > 0:
-            left = ledger.left(run.agreement.privacy.data_set_budget)
-            self.progress.say(
-                f"Earlier runs spent epsilon {spent.epsilon:.4g} of these data sets; this run "
-                f"adds to it. Left before it: epsilon {left.epsilon:.4g}"
-            )
+        if spent.epsilon == 0:
+            return
+        told = f"Earlier runs spent epsilon {spent.epsilon:.4g} of these data sets"
+        if privacy is not None:
+            left = ledger.left(privacy.data_set_budget)
+            told += f"; this run adds to it. Left before it: epsilon {left.epsilon:.4g}"
+        self.progress.say(told)
 
     # --- after -------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.planning import Plan
+from secure_fedsa.report.notices import notices
 
 
 def terms(agreement: Agreement, planned: Plan) -> list[str]:
     """Return in a few lines what a party agrees to."""
-    privacy, selection, publish = agreement.privacy, agreement.selection, agreement.publish
-    unit = privacy.unit if privacy.unit == "record" else f"person ({privacy.max_records} records)"
+    selection, publish = agreement.selection, agreement.publish
     shown = [
         name
         for name, yes in (
@@ -21,22 +21,34 @@ def terms(agreement: Agreement, planned: Plan) -> list[str]:
     ]
     lines = [
         f"  {len(agreement.teachers)} teachers, {len(agreement.parties)} parties in all",
-        (
-            f"  A run spends epsilon {planned.accounting.epsilon:.4g} at delta {privacy.delta:g} "
-            f"per {unit} ({privacy.neighbours}) at each teacher;"
-        ),
-        (
-            f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "
-            f"{planned.runs_in_budget} runs), {privacy.data_set_budget:g} for a data set"
-        ),
+        *promised(agreement, planned),
         (
             f"  A sum is of {selection.smallest_sum} to {selection.select} teachers, of whom "
             f"{selection.max_colluding} may collude; its key is with {agreement.custodian}"
         ),
         f"  Published: scores {publish.scores}; {', '.join(shown) or 'nothing of the sum'}",
     ]
+    lines += [f"  {text}" for text in notices(agreement)]
     if not agreement.protection.he:
         lines.append("  WARNING: ENCRYPTION AND MASKS ARE OFF. Single signals are open.")
     if agreement.simulation:
         lines.append("  WARNING: A SIMULATION. Noise may come from a seed and protect nobody.")
     return lines
+
+
+def promised(agreement: Agreement, planned: Plan) -> list[str]:
+    """Return what a run spends and what budgets hold, or that there is no such promise."""
+    accounting, privacy = planned.accounting, agreement.privacy
+    if accounting is None or privacy is None:
+        return ["  Route encryption-only: no epsilon, no budget"]
+    unit = privacy.unit if privacy.unit == "record" else f"person ({privacy.max_records} records)"
+    return [
+        (
+            f"  A run spends epsilon {accounting.epsilon:.4g} at delta {privacy.delta:g} "
+            f"per {unit} ({privacy.neighbours}) at each teacher, by {agreement.route};"
+        ),
+        (
+            f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "
+            f"{planned.runs_in_budget} runs), {privacy.data_set_budget:g} for a data set"
+        ),
+    ]

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
-from secure_fedsa.engines.site import LocalSite, PrivateData, load_identity
-from secure_fedsa.entropy import NoiseSource
+from secure_fedsa.engines.site import LocalSite, SecretNoise, load_identity
 from secure_fedsa.errors import AgreementError, RunAborted
 from secure_fedsa.journal import Journal
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
+from secure_fedsa.models.teachers import Brought
 from secure_fedsa.planning import Plan, plan
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
@@ -77,7 +77,7 @@ def phase_of(effect: fx.Effect) -> str:
             return "query"
         case fx.Persist(record=fx.ReserveCharge() | fx.CommitCharge()):
             return "private-summary"
-        case fx.DrawEntropy(tag="noise" | "reply") | fx.ReadPrivate():
+        case fx.DrawEntropy(tag="noise" | "reply") | fx.ReadPrivate() | fx.AskModel():
             return "private-summary"
         case fx.DrawEntropy(tag="upload") | fx.Persist(record=fx.BindSignal()):
             return "features"
@@ -121,7 +121,7 @@ class LocalRun:
     Args:
         agreement: Signed by every party.
         states: State folder of each party.
-        teachers: Private data by teacher.
+        teachers: What each teacher brings: records, a module to train, or a trained model.
         encoder: The public encoder.
         probes: The public records behind it, shape (p, ...), as the student holds them.
         query: The student's saliency before quantisation, float64 (m,).
@@ -137,12 +137,12 @@ class LocalRun:
         agreement: Agreement,
         *,
         states: Mapping[str, Path],
-        teachers: Mapping[str, PrivateData],
+        teachers: Mapping[str, Brought],
         encoder: PublicEncoder,
         probes: npt.NDArray[Any],
         query: FloatArray,
         build: Callable[[ReleasedSum], str],
-        noise: NoiseSource | None = None,
+        noise: SecretNoise | None = None,
     ) -> None:
         verify_signatures(agreement)
         self.agreement = agreement
@@ -163,7 +163,7 @@ class LocalRun:
                 self.hash,
                 encoder=encoder if party.role in (TEACHER, STUDENT) else None,
                 private=teachers.get(name),
-                probes=probes if party.role == STUDENT else None,
+                probes=probes if party.role in (TEACHER, STUDENT) else None,
                 build=build if party.role == STUDENT else None,
                 noise=noise,
             )
@@ -271,23 +271,26 @@ class LocalRun:
             erased=erased,
         )
 
-    def charged(self, run_id: str) -> dict[str, float]:
-        """Return the epsilon charged for a run, by teacher that was charged."""
-        found = {}
-        for name in self.agreement.teachers:
-            ledger = self.sites[name].ledger
-            if ledger is not None and run_id in ledger.books().charges:
-                found[name] = self.plan.accounting.epsilon
-        return found
+    def charged(self, run_id: str) -> tuple[str, ...]:
+        """Return the teachers whose ledgers a run was charged to."""
+        return tuple(
+            name
+            for name in self.agreement.teachers
+            if (ledger := self.sites[name].ledger) is not None and run_id in ledger.books().charges
+        )
 
     def spent_text(self, run_id: str) -> str:
         """Return in words what a run has charged."""
         charged = self.charged(run_id)
         if not charged:
             return "Nothing was charged."
+        names = ", ".join(sorted(charged))
+        accounting, privacy = self.plan.accounting, self.agreement.privacy
+        if accounting is None or privacy is None:
+            return f"Noted for ever, as a use WITHOUT DIFFERENTIAL PRIVACY: at {names}."
         return (
-            f"Charged, and spent for ever: epsilon {self.plan.accounting.epsilon:.4g} at delta "
-            f"{self.agreement.privacy.delta:g} at {', '.join(sorted(charged))}."
+            f"Charged, and spent for ever: epsilon {accounting.epsilon:.4g} at delta "
+            f"{privacy.delta:g} at {names}."
         )
 
     def open_run_id(self) -> str:

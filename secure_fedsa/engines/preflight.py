@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import AgreementError, StorageError, UsageError
+from secure_fedsa.models.attribution import attribution_saliency
+from secure_fedsa.models.dp_sgd import check_trainable, initialise
 from secure_fedsa.models.encoder import PublicEncoder
-from secure_fedsa.privacy.accountant import rho_of
+from secure_fedsa.models.teachers import Brought, PrivateData, PrivateModel, TrainedModel
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger_books import Books
-from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
+from secure_fedsa.roles.model_teachers import adapter_of
 
 _FREE_BYTES_NEEDED = 64 * 2**20
 
@@ -53,7 +57,7 @@ def check_encoder(encoder: PublicEncoder, agreement: Agreement, me: str) -> None
     # The hash fixes the file; these entries could still say something else about it.
     if encoder.dimension != agreement.encoder.dimension:
         raise AgreementError("encoder.dimension", f"is not the encoder's, {encoder.dimension}.")
-    if encoder.clip_norm != agreement.privacy.clip_norm:
+    if agreement.route == NOISY_RELEASE and encoder.clip_norm != agreement.mechanism.clip_norm:
         raise AgreementError("privacy.clip_norm", f"is not the encoder's, at {me}.")
 
 
@@ -69,6 +73,12 @@ def check_probes(probes: npt.NDArray[Any] | None, agreement: Agreement, me: str)
             f"{me} holds other probes.",
             do="Use those that the encoder was fitted to.",
         )
+    if agreement.answers is not None and len(probes) < agreement.answers.probes:
+        raise AgreementError(
+            "answers.probes",
+            f"is {agreement.answers.probes}, and there are {len(probes)} probes.",
+            do="Ask about at most as many as there are.",
+        )
 
 
 def check_records(
@@ -83,6 +93,83 @@ def check_records(
     encoder.schema.check(records)
     if np.shape(labels) != (len(records),):
         raise UsageError(f"{me} has not one label for each record.")
+
+
+def check_brought(
+    brought: Brought,
+    agreement: Agreement,
+    me: str,
+    encoder: PublicEncoder,
+    probes: npt.NDArray[Any] | None,
+) -> None:
+    """Refuse what does not fit the route, or what could only fail after the charge.
+
+    A model is asked about two public probes, and its answers are thrown away.
+
+    Raises:
+        AgreementError: If the route takes something else, by the clause that says so.
+        UsageError: If a module cannot be trained privately, or targets do not fit.
+        DataError: If records or probes have a form that it does not take.
+    """
+    _check_route(brought, agreement, me)
+    if isinstance(brought, PrivateData):
+        check_records(brought.records, brought.labels, encoder, me)
+        return
+    assert probes is not None
+    if isinstance(brought, PrivateModel):
+        assert agreement.training is not None
+        if len(brought.targets) != len(brought.records):
+            raise UsageError(f"{me} has not one target for each record.")
+        if brought.head == "classification" and brought.targets.dtype.kind not in "iu":
+            raise UsageError(
+                f"{me}'s targets are {brought.targets.dtype}.",
+                do="Give whole numbers of its own classes, or name another head.",
+            )
+        check_trainable(brought.module)
+        initialise(brought.module, seed=agreement.training.seed)
+        adapter = adapter_of(brought)
+        adapter.tensor(brought.records[:0])
+    else:
+        adapter = brought.adapter
+    few = probes[:2]
+    outputs, classes = adapter.outputs(few), len(agreement.parties[me].classes)
+    if adapter.head == "classification" and outputs.shape[1] not in (classes, classes - 1):
+        raise AgreementError(
+            f"parties.{me}.classes", f"are {classes}; its model tells {outputs.shape[1]} apart."
+        )
+    adapter.features(few)
+    kind = agreement.asked.saliency
+    if kind != "alignment":
+        attribution_saliency(adapter, few, kind, values=agreement.saliency.values)
+
+
+def _check_route(brought: Brought, agreement: Agreement, me: str) -> None:
+    route = agreement.route
+    if route == NOISY_RELEASE and not isinstance(brought, PrivateData):
+        raise AgreementError(
+            "route",
+            f"is {route}, and {me} brings a model.",
+            do="Bring records, or agree on another route.",
+        )
+    if route == ENCRYPTION_ONLY and not isinstance(brought, TrainedModel):
+        raise AgreementError(
+            "route",
+            f"is {route}, and {me} brings no trained model.",
+            do="Bring a trained model in a TeacherAdapter, or agree on another route.",
+        )
+    stated = is_stated(agreement, me)
+    if route == PRIVATE_TRAINING and stated != isinstance(brought, TrainedModel):
+        raise AgreementError(
+            f"parties.{me}.stated",
+            "states a training of before the run, and there is no model that was trained so."
+            if stated
+            else "is missing, and the model was trained before the run.",
+            why=""
+            if stated
+            else "A model that was trained without differential privacy cannot become private.",
+            do="Bring records, or a module that is trained in the run; or a model whose private "
+            "training its institution states in the agreement.",
+        )
 
 
 def check_budget(books: Books, agreement: Agreement, agreement_hash: str, me: str) -> None:
@@ -105,11 +192,10 @@ def check_budget(books: Books, agreement: Agreement, agreement_hash: str, me: st
             "somebody may be emptying the privacy budget.",
             do="Find out who stopped those runs, then sign a new agreement.",
         )
-    privacy = agreement.privacy
     books.require_affordable(
         "next",
         agreement_hash,
-        rho_of([noise_plan(agreement, me).event]),
-        (privacy.agreement_budget, privacy.delta),
-        privacy.data_set_budget,
+        Amount.of([planned_event(agreement, me)]),
+        terms_of(agreement),
+        data_set_budget(agreement),
     )

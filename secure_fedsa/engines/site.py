@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.engines.preflight import (
+    check_brought,
     check_budget,
     check_disk,
     check_encoder,
     check_probes,
-    check_records,
 )
-from secure_fedsa.entropy import NoiseSource, SystemNoise, secret_bytes
+from secure_fedsa.entropy import (
+    NoiseSource,
+    SystemNoise,
+    TrainingNoise,
+    secret_bytes,
+    secret_projection,
+)
 from secure_fedsa.errors import (
     AgreementError,
     LedgerError,
@@ -30,29 +35,30 @@ from secure_fedsa.errors import (
 )
 from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.clipping import LocalNotes
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.release_log import ReleaseLog
 from secure_fedsa.roles import effects as fx
-from secure_fedsa.roles.noisy_release import noise_plan, read_private
+from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
+from secure_fedsa.roles.model_teachers import AskedProbes, model_to_ask, signal_of_model
+from secure_fedsa.roles.noisy_release import read_private
 from secure_fedsa.roles.rosters import Opened
-from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum
+from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum, Signal
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
 _IDENTITY_FILE = "identity.key"
 _HEAD_FILE = "ledger-head"
 LOCAL_LOG_FILE = "local-log.jsonl"
+_DELTA_WITHOUT_PROMISE = 1e-5
+"""Delta of a ledger whose first run has no differential privacy; its epsilon is infinite."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PrivateData:
-    """A teacher's records and labels; read once, in :meth:`LocalSite.read_private`."""
-
-    records: npt.NDArray[Any]
-    labels: npt.NDArray[Any]
+class SecretNoise(NoiseSource, TrainingNoise, Protocol):
+    """A source of noise for every route."""
 
 
 def load_identity(folder: Path) -> IdentityKey:
@@ -94,8 +100,9 @@ class LocalSite:
         agreement: The agreement.
         agreement_hash: Its hash.
         encoder: The public encoder, for teachers and the student.
-        private: Private data, for teachers.
-        probes: The public records behind the encoder, shape (p, ...), for the student.
+        private: What a teacher brings: records, a module to train on them, or a model.
+        probes: The public records behind the encoder, shape (p, ...), for the student, and for
+            teachers that are models.
         build: Builds the student from the released sum and returns its hash, for the
             student.
         noise: Source of noise; None for the system's.
@@ -112,10 +119,10 @@ class LocalSite:
         agreement_hash: str,
         *,
         encoder: PublicEncoder | None = None,
-        private: PrivateData | None = None,
+        private: Brought | None = None,
         probes: npt.NDArray[Any] | None = None,
         build: Callable[[ReleasedSum], str] | None = None,
-        noise: NoiseSource | None = None,
+        noise: SecretNoise | None = None,
     ) -> None:
         self.me = me
         self.folder = folder
@@ -147,7 +154,9 @@ class LocalSite:
             raise StorageError(f"Cannot read {marker}.", why=f"{error}.") from error
         if known is not None or (self.folder / LEDGER_FILE).exists():
             return Ledger.open(self.folder, known_head=known)
-        ledger = Ledger.create(self.folder, delta=self.agreement.privacy.delta)
+        privacy = self.agreement.privacy
+        delta = _DELTA_WITHOUT_PROMISE if privacy is None else privacy.delta
+        ledger = Ledger.create(self.folder, delta=delta)
         self._note_head(ledger)
         return ledger
 
@@ -199,7 +208,7 @@ class LocalSite:
                 if self.encoder is None:
                     raise UsageError(f"{self.me} has no encoder.")
                 check_encoder(self.encoder, self.agreement, self.me)
-            if party.role == STUDENT:
+            if party.role == STUDENT or (party.role == TEACHER and self.agreement.answers):
                 check_probes(self.probes, self.agreement, self.me)
             if party.role == TEACHER:
                 self._check_teacher()
@@ -212,7 +221,7 @@ class LocalSite:
         if self.private is None:
             raise UsageError(f"{self.me} has no data.")
         assert self.encoder is not None
-        check_records(self.private.records, self.private.labels, self.encoder, self.me)
+        check_brought(self.private, self.agreement, self.me, self.encoder, self.probes)
         check_budget(self._books.books(), self.agreement, self.agreement_hash, self.me)
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
@@ -242,7 +251,7 @@ class LocalSite:
     def read_private(self, noise: Noise) -> NoisySummary:
         """Return the noisy summary; how many records were unusable stays here."""
         assert self.encoder is not None
-        assert self.private is not None
+        assert isinstance(self.private, PrivateData)
         noisy, notes = read_private(
             self.private.records,
             self.private.labels,
@@ -253,6 +262,21 @@ class LocalSite:
         )
         self._note_locally(notes)
         return noisy
+
+    def ask_model(self) -> Signal:
+        """Return the signals of this teacher's model, trained privately now if it is to be."""
+        assert self.encoder is not None
+        assert self.private is not None
+        assert self.probes is not None
+        model = model_to_ask(
+            self.private,
+            agreement=self.agreement,
+            teacher=self.me,
+            encoder=self.encoder,
+            noise=self.noise,
+        )
+        probes = AskedProbes.of(self.agreement, self.probes, self.encoder)
+        return signal_of_model(model, probes, agreement=self.agreement, project=secret_projection)
 
     def _note_locally(self, notes: LocalNotes) -> None:
         """Tell this party's operator, and nobody else, how many records were unusable.
@@ -269,16 +293,16 @@ class LocalSite:
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
         """Make a record durable; the same record again changes nothing."""
-        privacy = self.agreement.privacy
+        agreement = self.agreement
         match record:
             case fx.ReserveCharge():
                 charge = self._books.reserve(
                     run_id,
                     self.agreement_hash,
-                    [noise_plan(self.agreement, self.me).event],
-                    privacy.delta,
-                    privacy.agreement_budget,
-                    privacy.data_set_budget,
+                    [planned_event(agreement, self.me)],
+                    terms_of(agreement),
+                    data_set_budget(agreement),
+                    stated=is_stated(agreement, self.me),
                 )
                 self._note_head(self._books)
                 if charge.committed:

@@ -14,12 +14,17 @@ from secure_fedsa.encryption.fixed_point import check_released
 from secure_fedsa.engines.hashes import student_hash
 from secure_fedsa.errors import StorageError
 from secure_fedsa.models.amalgamation import AmalgamatedModel, Release, StudentData, amalgamate
+from secure_fedsa.models.attribution import attribution_saliency
 from secure_fedsa.models.encoder import PublicEncoder
+from secure_fedsa.models.model_signals import release_of
+from secure_fedsa.models.plain_network import train_plain
 from secure_fedsa.models.saliency import SaliencyScale, student_query
 from secure_fedsa.models.scatter import from_upper_triangle
 from secure_fedsa.models.students import distil
 from secure_fedsa.models.training import Student
+from secure_fedsa.roles.model_teachers import answer_form
 from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire import canonical
 
@@ -80,6 +85,26 @@ class StudentWorkshop:
         """Return the student's saliency, float64 (m,), before quantisation."""
         return student_query(self.data.labelled, self.data.labels, scale)
 
+    def question(self, agreement: Agreement) -> FloatArray:
+        """Return what the agreement has the student ask, float64 (m,), before quantisation.
+
+        Its saliency; or, where teachers compare attribution maps, those of a network of its own
+        that is trained on its labels.
+        """
+        answers = agreement.answers
+        if answers is None or answers.saliency == "alignment":
+            return self.query(saliency_scale(agreement))
+        own = train_plain(
+            self.task.records,
+            self.task.labels,
+            len(self.task.class_names),
+            schema=self.encoder.schema,
+            seed=self.seed,
+            purpose="the student's question",
+        )
+        values = agreement.saliency.values
+        return attribution_saliency(own, self.task.probes, answers.saliency, values=values)
+
     def amalgamate(
         self, scatter: FloatArray, total: float, teachers: int, sigma: float
     ) -> AmalgamatedModel:
@@ -99,12 +124,7 @@ class StudentWorkshop:
         check_released(
             released, feature_bound=agreement.features.bound, values=agreement.feature_values
         )
-        values = released.values.astype(np.float64)
-        plan = noise_plan(agreement, released.members[0])
-        sigma = plan.event.noise_scale / agreement.privacy.grid
-        model = self.amalgamate(
-            values[:-1] / agreement.features.scale, float(values[-1]), len(released.members), sigma
-        )
+        model = amalgamate(self._release(released, agreement), self.encoder, self.data)
         network = distil(
             model,
             self.task.probes,
@@ -127,6 +147,19 @@ class StudentWorkshop:
             ) from error
         parts = {"network": weights, "architecture": architecture, "head": head}
         return student_hash({name: canonical.sha256(data) for name, data in parts.items()})
+
+    def _release(self, released: ReleasedSum, agreement: Agreement) -> Release:
+        values = released.values.astype(np.float64)
+        teachers = len(released.members)
+        if agreement.answers is not None:
+            form = answer_form(agreement)
+            encoded = self.data.probes[: form.probes]
+            return release_of(form, values / agreement.features.scale, encoded, teachers)
+        plan = noise_plan(agreement, released.members[0])
+        sigma = plan.event.noise_scale / agreement.mechanism.grid
+        scatter = values[:-1] / agreement.features.scale
+        matrix = from_upper_triangle(scatter, self.encoder.dimension)
+        return Release(matrix, float(values[-1]), teachers, sigma)
 
     def load(self) -> tuple[AmalgamatedModel, Student]:
         """Return the stored classifier and network."""

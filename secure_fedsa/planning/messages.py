@@ -32,10 +32,11 @@ from secure_fedsa.planning.sizes import (
     signal_bytes,
     texts_length,
 )
-from secure_fedsa.privacy.accountant import rho_of
-from secure_fedsa.privacy.events import DiscreteGaussianRelease, events_to_list
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.events import Event
+from secure_fedsa.privacy.ledger_books import reserve_body
 from secure_fedsa.privacy.ledger_entries import make_entry
-from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.charges import is_stated, planned_event, terms_of
 from secure_fedsa.wire import canonical, envelope, keys
 
 _HASH = "0" * 64
@@ -179,9 +180,14 @@ class Lengths:
             + base64_length(secret_key_bytes(agreement)) * publish.feature_key,
             "result": 0,
         }
-        entry_of = {name: noise_plan(agreement, name).event for name in teachers}
-        length_of = {event: _segment(agreement, event) for event in set(entry_of.values())}
-        self.ledgers = {name: length_of[event] for name, event in entry_of.items()}
+        charge_of = {
+            name: (planned_event(agreement, name), is_stated(agreement, name)) for name in teachers
+        }
+        length_of = {
+            charge: _segment(agreement, charge[0], stated=charge[1])
+            for charge in set(charge_of.values())
+        }
+        self.ledgers = {name: length_of[charge] for name, charge in charge_of.items()}
 
     def bodies(self, roster: tuple[str, ...]) -> dict[str, int]:
         """Return the length of each kind but ledgers in a run whose sum is over ``roster``."""
@@ -210,17 +216,9 @@ def _scores_length(agreement: Agreement) -> int:
             return 0
 
 
-def _segment(agreement: Agreement, event: DiscreteGaussianRelease) -> int:
+def _segment(agreement: Agreement, event: Event, *, stated: bool) -> int:
     """Return the length of a ledger segment that is charged with one event."""
-    privacy, rho = agreement.privacy, rho_of([event])
-    charge = {
-        "agreement": _HASH,
-        "events": events_to_list([event]),
-        "rho": rho,
-        "agreement_rho": rho,
-        "delta": privacy.delta,
-        "budget": privacy.agreement_budget,
-    }
+    charge = reserve_body(_HASH, (event,), Amount(), terms_of(agreement), stated=stated)
     entries = [
         make_entry(_DATA_SET, kind, _HASH, body, position=position, previous=_HASH)
         for position, (kind, body) in enumerate((("reserve", charge), ("commit", {})), 1)

@@ -7,9 +7,9 @@ the same plan.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.encryption.interface import bfv_parameters, score_bound
 from secure_fedsa.encryption.parameters import Headroom, check_headroom
 from secure_fedsa.encryption.scoring import score_modulus
@@ -17,13 +17,21 @@ from secure_fedsa.errors import AgreementError, PrivacyParameterError, SecureFed
 from secure_fedsa.planning.messages import query_body_bytes
 from secure_fedsa.planning.sizes import reply_bytes
 from secure_fedsa.planning.traffic import Traffic, check_length, traffic
-from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE, rho_for_epsilon
+from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
+from secure_fedsa.privacy.events import DpSgdTraining
+from secure_fedsa.privacy.training_accountant import runs_within, training_epsilon
+from secure_fedsa.privacy.training_check import TrainingCheck, training_check
+from secure_fedsa.roles.charges import is_stated, planned_event, tolerance
 from secure_fedsa.roles.noisy_release import noise_plan
 
 _LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
 _LEAST_FLOOR = 1.0  # records: means of fewer would be noise divided by next to nothing
+_MOST_RUNS_COUNTED = 64
 _LEAST, _MOST = 1e-9, 1e12  # of scales: beyond, products of floats could overflow
+
+
+Accounting: TypeAlias = CrossCheck | TrainingCheck
 
 
 class PlanError(AgreementError):
@@ -43,8 +51,8 @@ class Promises:
     """What an agreement was found to be able to keep, by its own rules and L1 to L9.
 
     Attributes:
-        accounting: The headline epsilon and its cross-checks, for the worst teacher.
-        runs_in_budget: Runs of this size that the agreement's budget allows a teacher.
+        accounting: The headline epsilon and its cross-checks, for the worst teacher; None in a
+            route without differential privacy.
         headroom: What the sum leaves unused, or None without encryption.
         collusion_bits: log2 of the score modulus: the most that key holder and aggregator
             together learn of a teacher's saliency in this run, or that key holder and one
@@ -55,8 +63,7 @@ class Promises:
         tolerated_losses: Teachers that may drop out after the roster is complete: none.
     """
 
-    accounting: CrossCheck
-    runs_in_budget: int
+    accounting: Accounting | None
     headroom: Headroom | None
     collusion_bits: int | None
     upload_bytes: int
@@ -70,15 +77,18 @@ class Plan(Promises):
     """What was proved about a run before it starts: promises, and what they cost.
 
     Attributes:
+        runs_in_budget: Runs of this size that the agreement's budget allows a teacher; None
+            where there is no budget. Of trainings at most 64 are counted.
         traffic: Messages and bytes by party.
     """
 
+    runs_in_budget: int | None
     traffic: Traffic
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
         return {
-            "accounting": self.accounting.to_dict(),
+            "accounting": self.accounting and self.accounting.to_dict(),
             "runs_in_budget": self.runs_in_budget,
             "headroom": None if self.headroom is None else asdict(self.headroom),
             "collusion_bits": self.collusion_bits,
@@ -108,7 +118,11 @@ def plan(agreement: Agreement) -> Plan:
         sent = traffic(agreement)
     except AgreementError as error:
         raise PlanError.of(error) from error
-    return Plan(**{entry.name: getattr(kept, entry.name) for entry in fields(kept)}, traffic=sent)
+    return Plan(
+        **{entry.name: getattr(kept, entry.name) for entry in fields(kept)},
+        runs_in_budget=_runs_in_budget(agreement, kept.accounting),
+        traffic=sent,
+    )
 
 
 def check_promises(agreement: Agreement) -> Promises:
@@ -135,7 +149,6 @@ def _promises(agreement: Agreement) -> Promises:
     encrypted, values = agreement.protection.he, agreement.saliency.values
     found = Promises(
         accounting=accounting,
-        runs_in_budget=_runs_in_budget(agreement, accounting),
         headroom=headroom if encrypted else None,
         collusion_bits=modulus.bit_length() - 1 if encrypted else None,
         upload_bytes=headroom.payload_bytes if encrypted else 8 * agreement.feature_values,
@@ -147,35 +160,45 @@ def _promises(agreement: Agreement) -> Promises:
     return found
 
 
-def _runs_in_budget(agreement: Agreement, accounting: CrossCheck) -> int:
-    privacy = agreement.privacy
+def _runs_in_budget(agreement: Agreement, accounting: Accounting | None) -> int | None:
+    if accounting is None:
+        return None
+    budget, delta = agreement.promise.agreement_budget, agreement.promise.delta
+    if isinstance(accounting, CrossCheck):
+        return max(1, int(rho_for_epsilon(budget, delta) / accounting.rho))
+    return runs_within(_worst_training(agreement), budget, delta, most=_MOST_RUNS_COUNTED)
+
+
+def _check_budgets(agreement: Agreement, accounting: Accounting) -> None:
+    promise = agreement.promise
     for name in ("agreement_budget", "data_set_budget"):
-        if accounting.epsilon > getattr(privacy, name):
+        if accounting.epsilon > getattr(promise, name):
             raise AgreementError(
                 f"privacy.{name}",
-                f"{getattr(privacy, name):g} is below the {accounting.epsilon:.9g} of one run.",
+                f"{getattr(promise, name):g} is below the {accounting.epsilon:.9g} of one run.",
                 do="Raise the budget or the noise multiplier.",
             )
     try:
-        affordable = rho_for_epsilon(privacy.agreement_budget, privacy.delta)
+        rho_for_epsilon(promise.agreement_budget, promise.delta)
     except PrivacyParameterError as error:
         raise AgreementError(
             "privacy.agreement_budget", error.what, why=error.why, do=error.do
         ) from error
-    return max(1, int(affordable / accounting.rho))
 
 
 def _check_scales(agreement: Agreement) -> None:
     """Refuse scales under which a teacher's signals would fail after it was charged."""
-    floor = agreement.privacy.count_floor
-    if floor < _LEAST_FLOOR:
-        raise AgreementError(
-            "privacy.count_floor", f"is {floor:g} records.", do="Use at least 1; 20 is usual."
-        )
-    saliency = agreement.saliency
+    saliency, scales = agreement.saliency, []
+    if agreement.route == NOISY_RELEASE:
+        floor = agreement.mechanism.count_floor
+        if floor < _LEAST_FLOOR:
+            raise AgreementError(
+                "privacy.count_floor", f"is {floor:g} records.", do="Use at least 1; 20 is usual."
+            )
+        scales = [("privacy.clip_norm", agreement.mechanism.clip_norm)]
+        scales += [("privacy.count_floor", floor)]
     for clause, value in (
-        ("privacy.clip_norm", agreement.privacy.clip_norm),
-        ("privacy.count_floor", floor),
+        *scales,
         ("saliency.unit", saliency.unit),
         ("saliency.teacher_bound", saliency.teacher_bound),
         ("saliency.query_bound", saliency.query_bound),
@@ -214,19 +237,45 @@ def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
     return headroom, modulus
 
 
-def _accounting(agreement: Agreement) -> CrossCheck:
-    privacy = agreement.privacy
+def _accounting(agreement: Agreement) -> Accounting | None:
+    if agreement.privacy is None:
+        return None
+    promise = agreement.promise
     try:
-        events = [noise_plan(agreement, teacher).event for teacher in agreement.teachers]
-        # All have one sensitivity and scale; what grows with the coordinates is the transfer.
-        worst = cross_check([max(events, key=lambda event: event.coordinates)], privacy.delta)
+        if agreement.route == NOISY_RELEASE:
+            events = [noise_plan(agreement, teacher).event for teacher in agreement.teachers]
+            # One sensitivity and scale for all; what grows with the coordinates is the transfer.
+            largest = max(events, key=lambda event: event.coordinates)
+            worst: Accounting = cross_check([largest], promise.delta)
+        else:
+            worst = training_check(_worst_training(agreement), promise.delta)
     except PrivacyParameterError as error:
         raise AgreementError("privacy", error.what, why=error.why, do=error.do) from error
-    if worst.epsilon > privacy.epsilon * (1 + EPSILON_TOLERANCE):
+    if worst.epsilon > promise.epsilon * (1 + tolerance(agreement)):
         raise AgreementError(
-            "privacy.noise_multiplier",
-            f"{privacy.noise_multiplier:g} gives epsilon {worst.epsilon:.6g}, not "
-            f"{privacy.epsilon:g}, at delta {privacy.delta:g}.",
+            *_too_little_noise(agreement, worst.epsilon),
             do="Raise the noise multiplier or the epsilon.",
         )
+    _check_budgets(agreement, worst)
     return worst
+
+
+def _worst_training(agreement: Agreement) -> DpSgdTraining:
+    """Return the training that costs most, the agreed one or one that a teacher stated."""
+    delta = agreement.promise.delta
+    events = {planned_event(agreement, teacher) for teacher in agreement.teachers}
+    trainings = [event for event in events if isinstance(event, DpSgdTraining)]
+    return max(trainings, key=lambda event: training_epsilon([event], delta))
+
+
+def _too_little_noise(agreement: Agreement, epsilon: float) -> tuple[str, str]:
+    """Return the clause and the words of noise that does not keep the promise."""
+    promise = agreement.promise
+    gives = f"gives epsilon {epsilon:.6g}, not {promise.epsilon:g}, at delta {promise.delta:g}."
+    if agreement.route == NOISY_RELEASE:
+        return "privacy.noise_multiplier", f"{agreement.mechanism.noise_multiplier:g} {gives}"
+    worst = _worst_training(agreement)
+    for teacher in agreement.teachers:
+        if is_stated(agreement, teacher) and planned_event(agreement, teacher) == worst:
+            return f"parties.{teacher}.stated", gives
+    return "training.noise_multiplier", f"{worst.noise_multiplier:g} {gives}"

@@ -1,7 +1,7 @@
 """How long each party of a run computes, from the seconds of single operations.
 
-Not in it: waiting for others and for the network, and the student's own training, which
-depends on its data.
+Not in it: waiting for others and for the network, the student's own training, which
+depends on its data, and the training and answers of models.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Units:
         sent: Signing and storing a short message, and what a byte of a long one adds.
         taken: Checking and storing a short message, and what a byte of a long one adds.
         stored: One durable write.
-        noise: One coordinate.
-        record: Encoding and summing one record; None without the encoder's file.
-        signal: Deriving both signals from the noisy summary.
+        noise: One coordinate; None where teachers are models, whose training and answers are
+            left out.
+        record: Encoding and summing one record; None without the encoder's file, or for models.
+        signal: Deriving both signals from the noisy summary; None for models.
         query_key: Making the query key and its proof.
         query: Encrypting the question.
         query_check: Checking modulus, proof and question.
@@ -44,9 +45,9 @@ class Units:
     sent: tuple[float, float]
     taken: tuple[float, float]
     stored: float
-    noise: float
+    noise: float | None
     record: float | None
-    signal: float
+    signal: float | None
     query_key: float
     query: float
     query_check: float
@@ -89,10 +90,12 @@ def _of_party(
         "feature_key": units.feature_key_check,
     }
     if role == TEACHER:
-        found["noise"] = units.noise * noise_plan(agreement, name).shape.noise_values
+        if units.noise is not None:
+            found["noise"] = units.noise * noise_plan(agreement, name).shape.noise_values
         if units.record is not None:
             found["records"] = units.record * records
-        found["signal"] = units.signal
+        if units.signal is not None:
+            found["signal"] = units.signal
         found["question"] = units.query_check + units.reply
         found["upload"] = (members - 1) * units.mask + units.encrypt
     if role == STUDENT:

@@ -50,14 +50,17 @@ def measure(agreement: Agreement, encoder: PublicEncoder | None = None) -> Units
         agreement: Its arithmetic must hold.
         encoder: The public encoder; without it, records are left out.
     """
-    draws, queries, features = _draws(agreement), _queries(agreement), _features(agreement)
+    models = agreement.answers is not None
+    noise, signal = (None, None) if models else _draws(agreement)
+    queries, features = _queries(agreement), _features(agreement)
     sent, taken, stored = _messages()
     return Units(
         sent=sent,
         taken=taken,
         stored=stored,
-        record=None if encoder is None else _record(agreement, encoder),
-        **draws,
+        record=None if encoder is None or models else _record(agreement, encoder),
+        noise=noise,
+        signal=signal,
         **queries,
         **features,
     )
@@ -127,7 +130,8 @@ def _messages() -> tuple[tuple[float, float], tuple[float, float], float]:
 # --- noise and records -------------------------------------------------------------
 
 
-def _draws(agreement: Agreement) -> dict[str, float]:
+def _draws(agreement: Agreement) -> tuple[float, float]:
+    """Return the seconds of one coordinate of noise, and of deriving a signal."""
     plan = noise_plan(agreement, agreement.teachers[0])
     source, shape = SystemNoise(), plan.shape
     source.discrete_gaussian(plan.event.noise_scale, 1)  # imports the library
@@ -136,13 +140,10 @@ def _draws(agreement: Agreement) -> dict[str, float]:
         int_array(np.zeros((shape.classes, shape.dimension), dtype=np.int64)),
         int_array(np.full(shape.classes, 100 * plan.count_unit)),
         plan.event.noise_scale,
-        agreement.privacy.grid,
+        agreement.mechanism.grid,
         plan.count_unit,
     )
-    return {
-        "noise": noise / _COORDINATES,
-        "signal": _best(lambda: derive_signal(summary, agreement), 2),
-    }
+    return noise / _COORDINATES, _best(lambda: derive_signal(summary, agreement), 2)
 
 
 def _record(agreement: Agreement, encoder: PublicEncoder) -> float:
@@ -234,12 +235,23 @@ def _answer(agreement: Agreement, primes: tuple[bytes, ...], directions: int) ->
 # --- the sum -----------------------------------------------------------------------
 
 
+def _smaller(agreement: Agreement, most: int) -> Agreement:
+    """Return the agreement with signals of at most ``most`` values, or nearly."""
+    while agreement.feature_values > most:
+        share = (most / agreement.feature_values) ** 0.5 * 0.99
+        if agreement.answers is not None and agreement.answers.form != "scatter":
+            share = share**2 if agreement.answers.form == "sketch" else share
+            probes = max(1, int(agreement.answers.probes * share))
+            agreement = replace(agreement, answers=replace(agreement.answers, probes=probes))
+        else:
+            dimension = max(1, int(agreement.encoder.dimension * share))
+            agreement = replace(agreement, encoder=replace(agreement.encoder, dimension=dimension))
+    return agreement
+
+
 def _features(agreement: Agreement) -> dict[str, float]:
     most = _MOST_CIPHERTEXTS * agreement.encryption.poly_modulus_degree
-    dimension = agreement.encoder.dimension
-    while dimension > 1 and dimension * (dimension + 1) // 2 + 1 > most:
-        dimension -= 1
-    tried = replace(agreement, encoder=replace(agreement.encoder, dimension=dimension))
+    tried = _smaller(agreement, most)
     suite, values = suite_of(tried), tried.feature_values
     more = agreement.feature_values / values
     secret, public = suite.draw_feature_key()

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from secure_fedsa.agreement_tables import MOST_STEPS, NOISE_MULTIPLIERS
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.privacy.parameters import positive, positive_integer
 
 MAX_COORDINATES = 2**31
 MAX_EVENTS = 1024
-MAX_STEPS = 10**6
-MIN_NOISE_MULTIPLIER, MAX_NOISE_MULTIPLIER = 0.05, 1e5
 MAX_MAGNITUDE = 2.0**52
 """Whole numbers beyond it have no canonical JSON, and no int64 mechanism needs them."""
 
@@ -102,16 +101,17 @@ class DpSgdTraining:
     def __post_init__(self) -> None:
         noise = positive(self.noise_multiplier, "noise_multiplier")
         rate = positive(self.sampling_rate, "sampling_rate")
-        if not MIN_NOISE_MULTIPLIER <= noise <= MAX_NOISE_MULTIPLIER:
+        low, high = NOISE_MULTIPLIERS
+        if not low <= noise <= high:
             raise PrivacyParameterError(
                 f"A noise multiplier of {noise:g} is out of range.",
-                do=f"Use one from {MIN_NOISE_MULTIPLIER:g} to {MAX_NOISE_MULTIPLIER:g}.",
+                do=f"Use one from {low:g} to {high:g}.",
             )
         if rate > 1:
             raise PrivacyParameterError(f"A sampling rate of {rate:g} is above 1.")
         object.__setattr__(self, "noise_multiplier", noise)
         object.__setattr__(self, "sampling_rate", rate)
-        object.__setattr__(self, "steps", positive_integer(self.steps, "steps", MAX_STEPS))
+        object.__setattr__(self, "steps", positive_integer(self.steps, "steps", MOST_STEPS))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict that :func:`event_from_dict` reads back."""
@@ -133,11 +133,35 @@ class DpSgdTraining:
         return cls(value["noise_multiplier"], value["sampling_rate"], value["steps"])
 
 
-Event: TypeAlias = DiscreteGaussianRelease | DpSgdTraining
+@dataclass(frozen=True, slots=True)
+class Unprotected:
+    """A use of the records without differential privacy: no epsilon bounds what it told.
+
+    >>> Unprotected().to_dict()
+    {'kind': 'no-differential-privacy'}
+    """
+
+    kind: ClassVar[str] = "no-differential-privacy"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict that :func:`event_from_dict` reads back."""
+        return {"kind": self.kind}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Unprotected:
+        """Return the event of a dict.
+
+        Raises:
+            PrivacyParameterError: If a key is missing or unknown.
+        """
+        _check_keys(value, cls.kind, {"kind"})
+        return cls()
+
+
+Event: TypeAlias = DiscreteGaussianRelease | DpSgdTraining | Unprotected
 
 _KINDS: dict[str, type[Event]] = {
-    DiscreteGaussianRelease.kind: DiscreteGaussianRelease,
-    DpSgdTraining.kind: DpSgdTraining,
+    kind.kind: kind for kind in (DiscreteGaussianRelease, DpSgdTraining, Unprotected)
 }
 
 
@@ -145,13 +169,15 @@ def only_releases(events: Iterable[Event]) -> tuple[DiscreteGaussianRelease, ...
     """Return events that are all discrete Gaussian releases, as such.
 
     Raises:
-        PrivacyParameterError: If one is a training, which has no zCDP parameter worth stating.
+        PrivacyParameterError: If one is another, which has no zCDP parameter worth stating.
     """
     found = tuple(events)
     releases = tuple(event for event in found if isinstance(event, DiscreteGaussianRelease))
     if len(releases) != len(found):
         raise PrivacyParameterError(
-            "A training by DP-SGD is accounted by privacy loss distributions, not by zCDP."
+            "Only releases of discrete Gaussians are accounted by zCDP.",
+            why="A training by DP-SGD is accounted by privacy loss distributions, and a use "
+            "without differential privacy not at all.",
         )
     return releases
 

@@ -19,15 +19,17 @@ from typing import Any
 
 from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import LedgerError
-from secure_fedsa.privacy.accountant import compose_rho, rho_of
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, what_is_left
 from secure_fedsa.privacy.events import Event, events_from_list, events_to_list
 from secure_fedsa.privacy.ledger_books import (
     Books,
     Charge,
     Head,
+    Terms,
     charge_of,
     replay,
+    reserve_body,
     same_charge,
     verify_segment,
 )
@@ -122,9 +124,10 @@ class Ledger:
         run_id: str,
         agreement_hash: str,
         events: Sequence[Event],
-        delta: float,
-        agreement_budget: float,
-        dataset_budget: float,
+        terms: Terms | None,
+        data_set_budget: float | None,
+        *,
+        stated: bool = False,
     ) -> Charge:
         """Charge a run, durably; draw no noise before this returns.
 
@@ -136,10 +139,11 @@ class Ledger:
         Args:
             run_id: The run.
             agreement_hash: Its agreement; all charges under one agreement count together.
-            events: What the run will release.
-            delta: The agreement's delta.
-            agreement_budget: Epsilon at ``delta`` for all runs under this agreement.
-            dataset_budget: Epsilon at the ledger's delta for all runs on this data set.
+            events: What the run will release, all of one kind.
+            terms: The agreement's budget for all its runs; None without differential privacy.
+            data_set_budget: Epsilon at the ledger's delta for all runs on this data set; None
+                likewise.
+            stated: Whether this is a training of before the run, stated by the institution.
 
         Raises:
             BudgetError: If a budget would be passed; nothing is charged.
@@ -151,27 +155,20 @@ class Ledger:
         for name, text in (("run_id", run_id), ("agreement_hash", agreement_hash)):
             check_name(name, text)
         events = events_from_list(events_to_list(events))
-        delta = probability(delta, "delta")
-        agreement_budget = positive(agreement_budget, "agreement budget")
-        dataset_budget = positive(dataset_budget, "data set budget")
-        asked = rho_of(events)
+        if terms is not None:
+            budget = positive(terms.budget, "agreement budget")
+            terms = Terms(budget, probability(terms.delta, "delta"))
+            data_set_budget = positive(data_set_budget, "data set budget")
+        asked = Amount.of(events)
         with transaction(self.path, write=True) as connection:
             books = self._books(connection)
             if run_id in books.charges:
                 return same_charge(
-                    books.charges[run_id], agreement_hash, events, delta, agreement_budget
+                    books.charges[run_id], agreement_hash, events, terms, stated=stated
                 )
-            books.require_affordable(
-                run_id, agreement_hash, asked, (agreement_budget, delta), dataset_budget
-            )
-            body = {
-                "agreement": agreement_hash,
-                "events": events_to_list(events),
-                "rho": asked,
-                "agreement_rho": compose_rho([*books.agreement_rhos(agreement_hash), asked]),
-                "delta": delta,
-                "budget": agreement_budget,
-            }
+            books.require_affordable(run_id, agreement_hash, asked, terms, data_set_budget)
+            before = books.spent_under(agreement_hash)
+            body = reserve_body(agreement_hash, events, before, terms, stated=stated)
             return charge_of(self._append(connection, books, "reserve", run_id, body))
 
     def commit(self, run_id: str) -> None:
@@ -217,17 +214,18 @@ class Ledger:
 
     def spent(self, agreement_hash: str | None = None, delta: float | None = None) -> Spend:
         """Return what the data set (or one agreement) spent; at the ledger's delta by default."""
-        books = self.books()
-        named = agreement_hash is not None
-        rhos = books.agreement_rhos(agreement_hash or "") if named else books.all_rhos()
-        return Spend.of(compose_rho(rhos), self.delta if delta is None else delta)
+        return Spend.of(self._amount(agreement_hash), self.delta if delta is None else delta)
 
     def left(
         self, budget: float, agreement_hash: str | None = None, delta: float | None = None
     ) -> Spend:
-        """Return the largest further charge within ``budget`` (epsilon at ``delta``)."""
-        spent = self.spent(agreement_hash, delta)
-        return what_is_left(spent.rho, budget, spent.delta)
+        """Return the largest further release within ``budget`` (epsilon at ``delta``)."""
+        delta = self.delta if delta is None else delta
+        return what_is_left(self._amount(agreement_hash), budget, delta)
+
+    def _amount(self, agreement_hash: str | None) -> Amount:
+        books = self.books()
+        return books.spent() if agreement_hash is None else books.spent_under(agreement_hash)
 
     def segment(self, run_id: str) -> list[Entry]:
         """Return one run's entries, JSON-able, for the run folder.

@@ -10,17 +10,32 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secure_fedsa.errors import LedgerError, PrivacyParameterError
-from secure_fedsa.privacy.accountant import compose_rho, rho_of
+from secure_fedsa.privacy.amounts import Amount, trainings_from_list
 from secure_fedsa.privacy.budgets import require_within_budget
-from secure_fedsa.privacy.events import Event, events_from_list
+from secure_fedsa.privacy.events import Event, Unprotected, events_from_list, events_to_list
 from secure_fedsa.privacy.ledger_entries import (
     FIRST_PREVIOUS,
     NOTE_FIELDS,
+    RELEASE_FIELDS,
+    TRAINING_FIELDS,
     Entry,
     bad_entry,
     check_entry,
 )
 from secure_fedsa.privacy.parameters import positive, probability
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The budget that a run's agreement sets.
+
+    Attributes:
+        budget: Epsilon for all runs under the agreement together, at ``delta``.
+        delta: The agreement's delta.
+    """
+
+    budget: float
+    delta: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +45,12 @@ class Charge:
     Attributes:
         run_id: The run.
         agreement: Hash of the agreement that it runs under.
-        events: What the run releases.
-        rho: Their zCDP parameter.
-        agreement_rho: The agreement's total after this charge.
-        delta: The agreement's delta.
-        budget: The agreement's epsilon, for all its runs together, at ``delta``.
+        events: What the run releases; of one kind, as an agreement has one route.
+        cost: What they spend.
+        agreement_total: What the agreement has spent after this charge.
+        terms: The agreement's budget; None without differential privacy.
+        stated: Whether the training was stated by the institution, and not done by this
+            software in the run.
         entry_hash: Hash of the reserve entry.
         committed: True once the noisy summary was persisted: never draw noise again.
     """
@@ -42,10 +58,10 @@ class Charge:
     run_id: str
     agreement: str
     events: tuple[Event, ...]
-    rho: float
-    agreement_rho: float
-    delta: float
-    budget: float
+    cost: Amount
+    agreement_total: Amount
+    terms: Terms | None
+    stated: bool
     entry_hash: str
     committed: bool = False
 
@@ -56,7 +72,7 @@ class Books:
 
     data_set: str
     delta: float
-    inherited: dict[str, float] = field(default_factory=dict)
+    inherited: dict[str, Amount] = field(default_factory=dict)
     inherited_rosters: list[list[str]] = field(default_factory=list)
     charges: dict[str, Charge] = field(default_factory=dict)
     notes: list[Entry] = field(default_factory=list)
@@ -64,15 +80,15 @@ class Books:
     position: int = 0
     head: str = FIRST_PREVIOUS
 
-    def agreement_rhos(self, agreement: str) -> list[float]:
-        """Return the charges under one agreement, inherited ones included."""
-        own = [charge.rho for charge in self.charges.values() if charge.agreement == agreement]
-        return [self.inherited.get(agreement, 0.0), *own]
+    def spent_under(self, agreement: str) -> Amount:
+        """Return what one agreement spent, inherited charges included."""
+        own = (c.cost for c in self.charges.values() if c.agreement == agreement)
+        return Amount.sum([self.inherited.get(agreement, Amount()), *own])
 
-    def all_rhos(self) -> list[float]:
-        """Return every charge on the data set, inherited ones included."""
-        own = [charge.rho for charge in self.charges.values()]
-        return [*self.inherited.values(), *own]
+    def spent(self) -> Amount:
+        """Return what the data set spent, inherited charges included."""
+        own = (charge.cost for charge in self.charges.values())
+        return Amount.sum([*self.inherited.values(), *own])
 
     def opened_rosters(self) -> list[frozenset[str]]:
         """Return the rosters noted as opened, those of earlier versions included."""
@@ -80,10 +96,10 @@ class Books:
         return [frozenset(members) for members in [*self.inherited_rosters, *own]]
 
     def bequest(self) -> dict[str, Any]:
-        """Return what a new version inherits: rho for each agreement, and opened rosters."""
+        """Return what a new version inherits: the amount of each agreement, and opened rosters."""
         names = [*self.inherited, *(charge.agreement for charge in self.charges.values())]
         return {
-            "spent": {name: compose_rho(self.agreement_rhos(name)) for name in names},
+            "spent": {name: self.spent_under(name).to_json() for name in names},
             "rosters": sorted({tuple(sorted(roster)) for roster in self.opened_rosters()}),
         }
 
@@ -91,16 +107,22 @@ class Books:
         self,
         run_id: str,
         agreement: str,
-        asked: float,
-        agreement_budget: tuple[float, float],
-        dataset_budget: float,
+        asked: Amount,
+        terms: Terms | None,
+        data_set_budget: float | None,
     ) -> None:
-        """Refuse a charge of ``asked`` (rho) that a budget or an earlier choice forbids.
+        """Refuse a charge that a budget or an earlier choice forbids.
 
-        ``agreement_budget`` is (epsilon, delta); the data set's is at the ledger's delta.
+        Args:
+            run_id: The run, for the message.
+            agreement: Hash of its agreement.
+            asked: The charge.
+            terms: The agreement's budget; None without differential privacy.
+            data_set_budget: Epsilon at the ledger's delta; None likewise.
 
         Raises:
-            BudgetError: If a budget would be passed.
+            BudgetError: If a budget would be passed; after a use without differential privacy
+                every budget is.
             LedgerError: If the data set has a new version or the agreement's budget changed.
         """
         if self.superseded is not None:
@@ -109,16 +131,16 @@ class Books:
                 do="Use the ledger of the new version.",
             )
         for charge in self.charges.values():
-            same = (charge.budget, charge.delta) == agreement_budget
-            if charge.agreement == agreement and not same:
+            if charge.agreement == agreement and charge.terms != terms:
                 raise LedgerError("The budget of an agreement changed between its runs.")
-        spent = compose_rho(self.agreement_rhos(agreement))
+        if terms is None or data_set_budget is None:
+            return  # nothing is promised that could be broken
+        spent = self.spent_under(agreement)
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
-        require_within_budget(run_id, whose, spent, asked, *agreement_budget)
-        total = compose_rho(self.all_rhos())
+        require_within_budget(run_id, whose, spent, asked, terms.budget, terms.delta)
         whose = "this data set (privacy.data_set_budget)"
-        require_within_budget(run_id, whose, total, asked, dataset_budget, self.delta)
+        require_within_budget(run_id, whose, self.spent(), asked, data_set_budget, self.delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +210,15 @@ def verify_segment(entries: Sequence[Entry]) -> Charge:
 
 
 def same_charge(
-    charge: Charge, agreement: str, events: tuple[Event, ...], delta: float, budget: float
+    charge: Charge, agreement: str, events: tuple[Event, ...], terms: Terms | None, *, stated: bool
 ) -> Charge:
     """Return an earlier charge of a run if it was made for exactly this.
 
     Raises:
         LedgerError: If it was made for anything else.
     """
-    known = (charge.agreement, charge.events, charge.delta, charge.budget)
-    if known != (agreement, events, delta, budget):
+    known = (charge.agreement, charge.events, charge.terms, charge.stated)
+    if known != (agreement, events, terms, stated):
         raise LedgerError(
             f"Run {charge.run_id!r} was charged before, for something else.",
             do="Resume it with its own agreement and events, or start a new run.",
@@ -204,19 +226,50 @@ def same_charge(
     return charge
 
 
+def reserve_body(
+    agreement: str,
+    events: tuple[Event, ...],
+    spent_before: Amount,
+    terms: Terms | None,
+    *,
+    stated: bool,
+) -> dict[str, Any]:
+    """Return the body of a reserve entry.
+
+    Raises:
+        PrivacyParameterError: If the events are of several kinds, or do not go with terms.
+    """
+    body: dict[str, Any] = {"agreement": agreement, "events": events_to_list(events)}
+    cost = Amount.of(events)
+    total = Amount.sum([spent_before, cost])
+    kinds = {type(event) for event in events}
+    if len(kinds) != 1 or (terms is None) != (kinds == {Unprotected}):
+        raise PrivacyParameterError(
+            "A run's events are of one kind, with a budget exactly if they have an epsilon."
+        )
+    if terms is None:
+        return body
+    if cost.trainings:
+        listed = events_to_list(total.trainings)
+        body |= {"stated": stated, "agreement_trainings": listed}
+    else:
+        body |= {"rho": cost.rho, "agreement_rho": total.rho}
+    return body | {"delta": terms.delta, "budget": terms.budget}
+
+
 def _genesis(entry: Entry) -> Books:
     body = entry["body"]
     if entry["kind"] != "genesis":
         bad_entry(0, "a ledger begins with its data set's genesis")
-    inherited: dict[str, float] = {}
+    inherited: dict[str, Amount] = {}
     rosters: list[list[str]] = []
     try:
         delta = probability(body["delta"], "delta")
         if body["inherits"] is not None:
             if set(body["inherits"]) != {"data_set", "head", "spent", "rosters"}:
                 bad_entry(0, "its inheritance is incomplete")
-            for name, rho in body["inherits"]["spent"].items():
-                inherited[name] = positive(rho, "rho")
+            for name, amount in body["inherits"]["spent"].items():
+                inherited[name] = Amount.from_json(amount)
             rosters = [list(map(str, roster)) for roster in body["inherits"]["rosters"]]
     except (PrivacyParameterError, TypeError, AttributeError) as error:
         bad_entry(0, str(error))
@@ -232,25 +285,47 @@ def charge_of(entry: Entry) -> Charge:
         LedgerError: If the charge is not what its events cost.
     """
     position, body = entry["position"], entry["body"]
+    terms: Terms | None = None
+    stated = False
     try:
         events = events_from_list(body["events"])
-        rho = rho_of(events)
-        delta = probability(body["delta"], "delta")
-        budget = positive(body["budget"], "budget")
-        agreement_rho = positive(body["agreement_rho"], "rho")
-    except PrivacyParameterError as error:
+        cost = Amount.of(events)
+        if set(body) == RELEASE_FIELDS:
+            sound = cost.releases_only and cost.rho == body["rho"]
+            total = Amount(positive(body["agreement_rho"], "rho"))
+            sound = sound and total.rho >= cost.rho
+        elif set(body) == TRAINING_FIELDS:
+            stated = body["stated"]
+            sound = type(stated) is bool and cost == Amount(trainings=cost.trainings)
+            total = Amount(trainings=trainings_from_list(body["agreement_trainings"]))
+            sound = sound and bool(cost.trainings) and _holds(total, cost)
+        else:
+            sound = cost == Amount(unprotected=len(events))
+            total = cost
+        if "budget" in body:
+            delta = probability(body["delta"], "delta")
+            terms = Terms(positive(body["budget"], "budget"), delta)
+    except (PrivacyParameterError, TypeError) as error:
         bad_entry(position, str(error))
-    if rho != body["rho"] or agreement_rho < rho or not isinstance(body["agreement"], str):
+    if not sound or not isinstance(body["agreement"], str):
         bad_entry(position, "its charge is not what its events cost")
     return Charge(
         run_id=entry["run_id"],
         agreement=body["agreement"],
         events=events,
-        rho=rho,
-        agreement_rho=agreement_rho,
-        delta=delta,
-        budget=budget,
+        cost=cost,
+        agreement_total=total,
+        terms=terms,
+        stated=stated,
         entry_hash=entry["hash"],
+    )
+
+
+def _holds(total: Amount, part: Amount) -> bool:
+    """Return whether a total of trainings has at least the steps of a part, kind by kind."""
+    steps = {(e.noise_multiplier, e.sampling_rate): e.steps for e in total.trainings}
+    return all(
+        steps.get((e.noise_multiplier, e.sampling_rate), 0) >= e.steps for e in part.trainings
     )
 
 
@@ -258,10 +333,11 @@ def _apply(books: Books, entry: Entry) -> None:
     position, kind, run_id = entry["position"], entry["kind"], entry["run_id"]
     if kind == "reserve":
         charge = charge_of(entry)
-        total = compose_rho([*books.agreement_rhos(charge.agreement), charge.rho])
+        total = Amount.sum([books.spent_under(charge.agreement), charge.cost])
         if run_id in books.charges or books.superseded is not None:
             bad_entry(position, "it charges a run twice, or a data set that has a new version")
-        if charge.agreement_rho != total:
+        # Of uses without differential privacy there is no total that anybody could bound.
+        if charge.terms is not None and charge.agreement_total != total:
             bad_entry(position, "the agreement's total is not the sum of its charges")
         books.charges[run_id] = charge
     elif kind == "commit":

@@ -34,12 +34,17 @@ NOTE_FIELDS: dict[str, dict[str, type]] = {
 }
 """Kinds that a teacher may record, and what their bodies hold: text and lists of text."""
 
-_BODY_FIELDS = {
-    "genesis": {"delta", "inherits"},
-    "reserve": {"agreement", "events", "rho", "agreement_rho", "delta", "budget"},
-    "commit": set[str](),
-    "superseded": {"child", "place"},
-    **{kind: set(fields) for kind, fields in NOTE_FIELDS.items()},
+RELEASE_FIELDS = {"agreement", "events", "rho", "agreement_rho", "delta", "budget"}
+TRAINING_FIELDS = {"agreement", "events", "stated", "agreement_trainings", "delta", "budget"}
+UNPROTECTED_FIELDS = {"agreement", "events"}
+"""A reserve entry of releases, of a training, of a use without differential privacy."""
+
+_BODY_FIELDS: dict[str, tuple[set[str], ...]] = {
+    "genesis": ({"delta", "inherits"},),
+    "reserve": (RELEASE_FIELDS, TRAINING_FIELDS, UNPROTECTED_FIELDS),
+    "commit": (set(),),
+    "superseded": ({"child", "place"},),
+    **{kind: (set(fields),) for kind, fields in NOTE_FIELDS.items()},
 }
 
 
@@ -144,7 +149,7 @@ def check_entry(entry: Any, position: int) -> None:
     if entry["hash"] != digest:
         bad_entry(position, "its content does not match its hash")
     kind, body = entry["kind"], entry["body"]
-    if kind not in _BODY_FIELDS or set(body) != _BODY_FIELDS[kind]:
+    if set(body) not in _BODY_FIELDS.get(kind, ()):
         bad_entry(position, f"{kind!r} is not a known kind, or its content is not of that kind")
     if kind in NOTE_FIELDS:
         try:

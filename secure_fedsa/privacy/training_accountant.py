@@ -12,8 +12,10 @@ Opacus's own accountants are not used: one of them is below the true value by 11
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from secure_fedsa.agreement_tables import MOST_STEPS
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.privacy.events import DpSgdTraining
 from secure_fedsa.privacy.parameters import positive, probability
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
     from dp_accounting.pld import PLDAccountant
 
 NAME = "PLD of Poisson-subsampled Gaussians by dp_accounting, floating-point noise"
+VERSION = "1"
 MIN_DELTA = 1e-13
 """Below it the library's discretisation no longer gives a bound worth stating."""
 
 MAX_EPSILON = 200.0
 """By Renyi divergences; above it nothing is accounted."""
+
+PLD_TOLERANCE = 1e-6
+"""Relative difference between two machines' epsilons of the same trainings."""
 
 _INTERVAL = 1e-3
 _STEP_SHARE = 0.02  # of the loss of one step without subsampling, where that is smaller
@@ -48,9 +54,12 @@ def training_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
             f"A delta of {delta:g} is below what PLD accounting can state.",
             do=f"Use at least {MIN_DELTA:g}.",
         )
-    trainings = list(events)
-    if not trainings:
-        return 0.0
+    trainings = tuple(events)
+    return _training_epsilon(trainings, delta) if trainings else 0.0
+
+
+@lru_cache(maxsize=256)  # each takes a good part of a second, and every check asks again
+def _training_epsilon(trainings: tuple[DpSgdTraining, ...], delta: float) -> float:
     _refuse_hopeless(trainings, delta)
     accountant = _accountant(min(event.noise_multiplier for event in trainings))
     for event in trainings:
@@ -95,21 +104,56 @@ def noise_multiplier_for(
     return high
 
 
-def _refuse_hopeless(trainings: Iterable[DpSgdTraining], delta: float) -> None:
-    """Refuse, at once, what would take minutes to account and promise nothing in the end.
+def renyi_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
+    """Return the epsilon at ``delta`` of composed trainings by Renyi divergences.
 
-    By Renyi divergences at a few orders (Mironov, Talwar and Zhang 2019), an upper bound.
+    The subsampled Gaussian of Mironov, Talwar and Zhang (2019): a looser bound than
+    :func:`training_epsilon`, found in another way.
     """
-    from dp_accounting.rdp import RdpAccountant
+    return _renyi(events, delta, None)
 
-    accountant = RdpAccountant([2, 3, 4, 6, 8, 12, 16, 32, 64])
-    for event in trainings:
-        _compose(accountant, event)
-    if not float(accountant.get_epsilon(delta)) < MAX_EPSILON:
+
+def runs_within(event: DpSgdTraining, budget: float, delta: float, *, most: int) -> int:
+    """Return how many trainings fit into a budget (epsilon at delta), at least 1, at most ``most``.
+
+    The first is taken to fit.
+    """
+
+    def fits(count: int) -> bool:
+        steps = event.steps * count
+        if steps > MOST_STEPS:
+            return False
+        more = DpSgdTraining(event.noise_multiplier, event.sampling_rate, steps)
+        try:
+            return training_epsilon([more], delta) <= budget
+        except PrivacyParameterError:
+            return False
+
+    low, high = 1, 2
+    while high <= most and fits(high):
+        low, high = high, 2 * high
+    while high - low > 1 and low < most:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return min(low, most)
+
+
+def _refuse_hopeless(trainings: Iterable[DpSgdTraining], delta: float) -> None:
+    """Refuse, at once, what would take minutes to account and promise nothing in the end."""
+    if not _renyi(trainings, delta, [2, 3, 4, 6, 8, 12, 16, 32, 64]) < MAX_EPSILON:
         raise PrivacyParameterError(
             f"This training has no privacy loss bound below {MAX_EPSILON:g}.",
             do="Use more noise, fewer steps or a smaller sampling rate.",
         )
+
+
+def _renyi(trainings: Iterable[DpSgdTraining], delta: float, orders: list[float] | None) -> float:
+    from dp_accounting.rdp import RdpAccountant
+
+    accountant = RdpAccountant(orders)
+    for event in trainings:
+        _compose(accountant, event)
+    return float(accountant.get_epsilon(delta))
 
 
 def _accountant(least_noise: float) -> PLDAccountant:

@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import (
+    ENCRYPTION_ONLY,
+    NOISY_RELEASE,
+    PRIVATE_TRAINING,
+    Agreement,
+)
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 
 _SUM = "homomorphic-sum"
 _DECRYPTION = "decryption"
+_ACCOUNTING = {
+    NOISY_RELEASE: "accounting",
+    PRIVATE_TRAINING: "training-accounting",
+    ENCRYPTION_ONLY: "no-differential-privacy",
+}
 
 WORDS: dict[str, str] = {
     "file-hashes": "Every file of the run folder has the SHA-256 that the receipt names, and "
@@ -27,6 +37,10 @@ WORDS: dict[str, str] = {
     "ledger-segments": "Each teacher's ledger entries of this run are unbroken and charge what "
     "was agreed; for every member, the key holder countersigned the head that they end in.",
     "accounting": "Epsilon, rho and delta follow from the noise that was charged.",
+    "training-accounting": "Epsilon and delta follow from the trainings that were charged, for "
+    "exact Gaussian noise; the trainings' own is floating-point.",
+    "no-differential-privacy": "The agreement has NO DIFFERENTIAL PRIVACY, and every ledger notes "
+    "a use of its data without it.",
     "policy": "The messages keep the agreement: who sent what, how many teachers a sum needs, "
     "and what is published.",
     "roster": "Every member signed the roster, and the released sum names the signal that each "
@@ -37,6 +51,11 @@ WORDS: dict[str, str] = {
     "student-hash": "The student in this folder is the one whose hash the student signed.",
     "data-was-real": "The records were real, and those of the data set that the ledger names.",
     "private-summary": "The records were clipped, encoded and summed as agreed.",
+    "private-training": "The model was trained on them as agreed, by DP-SGD from a public start, "
+    "and what was sent is what that model says about the agreed probes.",
+    "stated-training": "The model was trained before the run with the differential privacy that "
+    "the agreement states for it: stated, not witnessed.",
+    "own-model": "What was sent is what the teacher's own model says about the agreed probes.",
     "noise-was-drawn": "Fresh noise of the agreed strength was drawn and added before anything "
     "was sent.",
     "selection": "The scores are those of the teachers' signals, and the best ones above the "
@@ -60,7 +79,7 @@ def recomputed(agreement: Agreement) -> list[str]:
         "run-id",
         "keys",
         "ledger-segments",
-        "accounting",
+        _ACCOUNTING[agreement.route],
         "policy",
         "roster",
     ]
@@ -85,8 +104,7 @@ def attested(
     signers, teachers = both | set(members), set(charged)
     claims = [
         ("data-was-real", teachers),
-        ("private-summary", teachers),
-        ("noise-was-drawn", teachers),
+        *_of_the_route(agreement, teachers),
         ("selection", both),  # nobody else sees the scores
     ]
     if not _sum_is_public(agreement):
@@ -101,6 +119,20 @@ def attested(
         ("sizes-and-times", {agreement.only(AGGREGATOR)}),
     ]
     return [{"claim": claim, "by": sorted(names)} for claim, names in claims]
+
+
+def _of_the_route(agreement: Agreement, teachers: set[str]) -> list[tuple[str, set[str]]]:
+    """Return what teachers attest about their signals."""
+    if agreement.route == NOISY_RELEASE:
+        return [("private-summary", teachers), ("noise-was-drawn", teachers)]
+    if agreement.route == ENCRYPTION_ONLY:
+        return [("own-model", teachers)]
+    stated = {name for name in teachers if agreement.parties[name].stated is not None}
+    trained = teachers - stated
+    found = [("private-training", trained), ("noise-was-drawn", trained)] if trained else []
+    if stated:
+        found += [("stated-training", stated), ("own-model", stated)]
+    return found
 
 
 def signers(agreement: Agreement, members: Iterable[str]) -> tuple[str, ...]:

@@ -151,13 +151,7 @@ def _figures(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     accuracy, best = summary["accuracy"].get("student"), wording.best_baseline(summary)
     teachers = summary["teachers"]
     chosen = sum(bool(teacher["selected"]) for teacher in teachers)
-    spent = f"ε = {number(summary['epsilon'])}"
-    scope = (
-        f"at δ = {number(summary['delta'])}, for each teacher in this run; protects "
-        f"{wording.unit(facts)} ({_relation(facts)})"
-    )
-    if summary["simulated"]:
-        spent, scope = "none", f"simulated noise; fresh noise would give {spent} {scope}"
+    spent, scope = _spent(facts, summary)
     compared = "share of the test records that it gets right"
     if best is not None:
         compared = f"best baseline without teachers: {share(best[1])}"
@@ -175,8 +169,19 @@ def _figures(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     )
 
 
-def _relation(facts: RunFacts) -> str:
-    return facts.agreement.privacy.neighbours.replace("add-remove", "add/remove")
+def _spent(facts: RunFacts, summary: dict[str, Any]) -> tuple[str, str]:
+    """Return the figure of differential privacy, and what it means."""
+    if facts.agreement.privacy is None:
+        return "none", "NO DIFFERENTIAL PRIVACY: the agreement has none"
+    relation = facts.agreement.promise.neighbours.replace("add-remove", "add/remove")
+    spent = f"ε = {number(summary['epsilon'])}"
+    scope = (
+        f"at δ = {number(summary['delta'])}, for each teacher in this run; protects "
+        f"{wording.unit(facts)} ({relation})"
+    )
+    if summary["simulated"]:
+        return "none", f"simulated noise; fresh noise would give {spent} {scope}"
+    return spent, scope
 
 
 def _figure(name: str, value: str, small: str) -> Markup:

@@ -7,6 +7,7 @@ from typing import Any
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import number, readable, share
+from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
 from secure_fedsa.report.summary import RunFacts
 
 _SPECIAL = frozenset("\\`*_[]|~$!#")
@@ -99,8 +100,8 @@ def _what(facts: RunFacts, summary: dict[str, Any]) -> str:
     return (
         f"By the word of {facts.agreement.only(STUDENT)}, a classifier made from one sum over "
         f"{chosen} teachers, from the student's own few labelled records, and from unlabelled "
-        "public probes. The sum is of between-class scatter matrices in a public feature space; "
-        "teachers' tasks and labels differ from the student's. A compact network was then "
+        f"public probes. {wording.what_was_summed(facts.agreement)} "
+        "Teachers' tasks and labels differ from the student's. A compact network was then "
         "distilled from that classifier."
     )
 
@@ -132,6 +133,10 @@ def _accuracy(summary: dict[str, Any]) -> str:
 
 
 def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
+    whose = "the teachers'; the student's own labelled records are NOT protected"
+    if facts.agreement.privacy is None:
+        table = f"| | |\n|---|---|\n| Differential privacy | **{NO_DIFFERENTIAL_PRIVACY}** |"
+        return f"{wording.privacy_statement(facts, summary)}\n\n{table}"
     claim = "none: simulated noise" if summary["simulated"] else number(summary["epsilon"])
     rows = [
         ("Epsilon, each teacher, this run", claim),
@@ -139,7 +144,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
         ("Unit", wording.unit(facts)),
         ("Neighbours", wording.neighbours(facts)),
         ("Accountant", summary["accountant"]),
-        ("Whose records", "the teachers'; the student's own labelled records are NOT protected"),
+        ("Whose records", whose),
     ]
     table = "\n".join(
         ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows)]

@@ -6,8 +6,11 @@ import math
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.privacy.cross_check import CrossCheck
+from secure_fedsa.privacy.training_check import TrainingCheck
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import Child, Markup, bullets, element, number, section, size, table
+from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
 
 _VIEW_NAMES = {
@@ -19,15 +22,18 @@ _VIEW_NAMES = {
     "all-others-together": "all other parties together",
 }
 _OPEN = "every teacher's single noisy signal"
+_OPEN_MODEL = "every teacher's single signal of its model"
 
 
 def _views(agreement: Agreement) -> dict[str, str]:
     """Return what each view of the run holds, by what is published and who has the key."""
     publish, he = agreement.publish, agreement.protection.he
+    single = _OPEN if agreement.answers is None else _OPEN_MODEL
+    own_signals = "noisy signals" if agreement.answers is None else "signals"
     if not he and publish.ciphertexts:
-        return dict.fromkeys(_VIEW_NAMES, f"{_OPEN}, which is public in this run")
+        return dict.fromkeys(_VIEW_NAMES, f"{single}, which is public in this run")
     public = "public messages: " + ", ".join(_published(agreement))
-    inside = [] if publish.ciphertexts else ["masked ciphertexts" if he else _OPEN]
+    inside = [] if publish.ciphertexts else ["masked ciphertexts" if he else single]
     holder, opened = ["the feature key"] if he else [], [] if publish.sums else ["the opened sum"]
     own = {
         "aggregator": ["scores under their blinds" if he else "all scores", *inside],
@@ -36,9 +42,9 @@ def _views(agreement: Agreement) -> dict[str, str]:
     }
     own[agreement.custody] += [*holder, *opened]
     together = (
-        "masks and encryption no longer help, so at most this teacher's noisy signals"
+        f"masks and encryption no longer help, so at most this teacher's {own_signals}"
         if he
-        else "so this teacher's noisy signals"
+        else f"so this teacher's {own_signals}"
     )
     return {
         **{view: "; ".join([public, *own.get(view, [])]) for view in _VIEW_NAMES},
@@ -61,7 +67,33 @@ def _published(agreement: Agreement) -> list[str]:
 
 def privacy_sections(facts: RunFacts, summary: dict[str, Any]) -> tuple[Markup, Markup]:
     """Return the sections on differential privacy and on its accounting."""
-    return _privacy(facts, summary), _accounting(facts)
+    check = facts.plan.accounting
+    if check is None:
+        return _no_privacy(facts, summary), section(
+            "accounting",
+            "Accounting",
+            element("p", "There is no differential privacy to account for."),
+        )
+    privacy = _privacy(facts, summary)
+    return privacy, _accounting(check) if isinstance(check, CrossCheck) else _training(check)
+
+
+def _no_privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
+    views = _views(facts.agreement)
+    return section(
+        "privacy",
+        "Differential privacy: none",
+        element("p", element("strong", NO_DIFFERENTIAL_PRIVACY)),
+        element("p", wording.privacy_statement(facts, summary)),
+        table(
+            "What each view holds",
+            ["Who looks", "Epsilon", "At what, by agreement"],
+            [[words, "none", views[view]] for view, words in _VIEW_NAMES.items()],
+            class_="stack nums",
+        ),
+        element("h3", "What holds nothing back"),
+        bullets(wording.not_covered(facts, summary)),
+    )
 
 
 def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
@@ -71,7 +103,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         [words, f"none (would be {bounds[view]})" if simulated else bounds[view], views[view]]
         for view, words in _VIEW_NAMES.items()
     ]
-    privacy = facts.agreement.privacy
+    privacy = facts.agreement.promise
     meaning = (
         f"The claim compares {wording.neighbours(facts)}. Whatever somebody concludes "
         "from what they see, the odds of that conclusion change by a factor of at most "
@@ -87,6 +119,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             "Every teacher adds noise of full strength by itself, so encryption and masks change "
             "who sees what, but not this bound.",
         ),
+        *(element("p", element("strong", text)) for text in notices(facts.agreement)),
         table(
             f"Bound on one teacher's records against each view, delta {number(privacy.delta)}",
             ["Who looks", "Epsilon", "At what, by agreement"],
@@ -98,8 +131,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     )
 
 
-def _accounting(facts: RunFacts) -> Markup:
-    check = facts.plan.accounting
+def _accounting(check: CrossCheck) -> Markup:
     version = f"version {check.accountant_version}"
     google = f"dp-accounting {check.dp_accounting_version}"
     rows: list[list[Child]] = [
@@ -158,6 +190,35 @@ def _accounting(facts: RunFacts) -> Markup:
     )
 
 
+def _training(check: TrainingCheck) -> Markup:
+    google = f"dp-accounting {check.dp_accounting_version}"
+    rows: list[list[Child]] = [
+        [
+            "Headline",
+            number(check.epsilon),
+            f"{check.accountant}; version {check.accountant_version}; {google}",
+        ],
+        [
+            "Renyi divergences",
+            number(check.rdp_epsilon),
+            f"{google}; never tighter, so the headline must not exceed it",
+        ],
+    ]
+    return section(
+        "accounting",
+        "Accounting, checked against another accountant",
+        element(
+            "p",
+            "Before the run, the plan accounted the agreed training of the worst teacher in two "
+            f"ways. Both are at delta {number(check.delta)} and for exact Gaussian noise; shown "
+            "digits are rounded up. The receipt covers the headline alone.",
+        ),
+        table(
+            "Accounting cross-check", ["Number", "Value", "What it is"], rows, class_="stack nums"
+        ),
+    )
+
+
 def encryption_section(facts: RunFacts) -> Markup:
     """Return the section on what encryption leaves unused, or that there is none."""
     headroom, plan = facts.plan.headroom, facts.plan
@@ -183,7 +244,7 @@ def encryption_section(facts: RunFacts) -> Markup:
             "Collusion bits, log2 M",
             f"{plan.collusion_bits} bits",
             (
-                "the most that key holder and aggregator together learn of one teacher's noisy "
+                "the most that key holder and aggregator together learn of one teacher's "
                 "saliency through its reply and its blind, or key holder and one teacher of the "
                 "student's query through that teacher's reply; the opened sum and the roster tell "
                 "what they tell beside it"

@@ -29,6 +29,7 @@ from securesystemslib.signer import CryptoSigner, Signature, SSlibKey  # type: i
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import DataError, VerificationError
 from secure_fedsa.report import claims
+from secure_fedsa.report.notices import notices
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey
 
@@ -51,7 +52,8 @@ class Statement:
 
     Attributes:
         subjects: SHA-256 (hexadecimal) of every other file of the run folder, by its path.
-        predicate: version, agreement, run_id, transcript_root, recomputed, attested.
+        predicate: version, agreement, run_id, transcript_root, recomputed, attested; and
+            notices, if the route has any.
     """
 
     subjects: dict[str, str]
@@ -119,6 +121,7 @@ def statement_of(
             "transcript_root": transcript_root(envelope_hashes),
             "recomputed": claims.recomputed(agreement),
             "attested": claims.attested(agreement, members, charged),
+            **({"notices": told} if (told := notices(agreement)) else {}),
         },
     )
 
@@ -297,6 +300,10 @@ def _subject(value: Any) -> tuple[str, str]:
 
 def _predicate(value: Any) -> dict[str, Any]:
     names = {"version", *_HASHES, "recomputed", "attested"}
+    if isinstance(value, dict) and "notices" in value:
+        names |= {"notices"}
+        for notice in _list(value["notices"], "notices"):
+            _text(notice, "a notice")
     predicate = _exactly(value, names, "the predicate")
     if type(predicate["version"]) is not int or predicate["version"] != 1:
         raise _refusal("the predicate's version is not 1.")

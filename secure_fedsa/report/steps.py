@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.messages import (
     AGGREGATOR,
     EVERYONE,
@@ -66,11 +66,6 @@ def steps(facts: RunFacts) -> list[Step]:
     """Return the steps of a run in order."""
     he, custodian = facts.agreement.protection.he, facts.agreement.custody
     chosen, everyone = len(facts.roster.members), len(facts.agreement.teachers)
-    noise = (
-        Local(TEACHER, "fake", "SIMULATED noise: not private")
-        if facts.simulated_noise
-        else Local(TEACHER, "noise", "draw discrete Gaussian NOISE")
-    )
     return [
         Phase("1 Readiness: no private data yet"),
         _to_all("nonce", "fresh numbers, which make the run id"),
@@ -82,10 +77,7 @@ def steps(facts: RunFacts) -> list[Step]:
             "query", STUDENT, "the student's saliency, " + ("encrypted" if he else "NOT ENCRYPTED")
         ),
         _to_all("ready", "all saw the same keys and query"),
-        Phase("2 Private summary: charge, noise, then one access to records"),
-        Local(TEACHER, "act", "charge the privacy ledger"),
-        noise,
-        Local(TEACHER, "act", "read records once: noisy summary"),
+        *_private(facts),
         _said("ledger", TEACHER, "what was charged"),
         Phase("3 Saliency and selection"),
         _said("reply", TEACHER, "encrypted score, blinded" if he else "score, NOT ENCRYPTED"),
@@ -108,14 +100,44 @@ def steps(facts: RunFacts) -> list[Step]:
     ]
 
 
+def _private(facts: RunFacts) -> list[Step]:
+    """Return how a teacher's signals come about, by route."""
+    route = facts.agreement.route
+    charge = Local(TEACHER, "act", "charge the privacy ledger")
+    fake = Local(TEACHER, "fake", "SIMULATED noise: not private")
+    if route == NOISY_RELEASE:
+        noise = Local(TEACHER, "noise", "draw discrete Gaussian NOISE")
+        return [
+            Phase("2 Private summary: charge, noise, then one access to records"),
+            charge,
+            fake if facts.simulated_noise else noise,
+            Local(TEACHER, "act", "read records once: noisy summary"),
+        ]
+    asked = Local(TEACHER, "act", "ask its model about public probes")
+    if route == PRIVATE_TRAINING:
+        noise = Local(TEACHER, "noise", "train by DP-SGD, with NOISE at each step")
+        return [
+            Phase("2 Private training: charge, then train, then ask"),
+            charge,
+            fake if facts.simulated_noise else noise,
+            asked,
+        ]
+    return [
+        Phase("2 Teachers' models: NO DIFFERENTIAL PRIVACY"),
+        Local(TEACHER, "act", "note in the ledger: not private"),
+        asked,
+    ]
+
+
 def _upload(agreement: Agreement) -> Message:
     he = agreement.protection.he
+    signal = "noisy signal" if agreement.answers is None else "signal of its model"
     return Message(
         "upload",
         TEACHER,
         RULES["upload"].recipients,
         "hidden" if he else "open",
-        "noisy signal, masked and encrypted" if he else "noisy signal IN THE OPEN",
+        f"{signal}, masked and encrypted" if he else f"{signal} IN THE OPEN",
         published=agreement.publish.ciphertexts,
     )
 

@@ -9,6 +9,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import VerificationError
 from secure_fedsa.messages import Roster
 from secure_fedsa.planning import Promises
+from secure_fedsa.report.notices import notices
 
 VIEWS = ("other-teachers", "aggregator", "key-holder", "student", "auditor", "all-others-together")
 
@@ -59,18 +60,21 @@ class RunFacts:
     total_seconds: float = 0.0
 
 
-def epsilon_by_view(facts: RunFacts) -> dict[str, float]:
-    """Return the bound that holds against each view of the run.
+def epsilon_by_view(facts: RunFacts) -> dict[str, float | None]:
+    """Return the bound that holds against each view of the run; None where there is none.
 
     Every teacher adds noise of full strength by itself, and all that leaves it is computed
-    from its noisy summary, so one bound holds against everybody, alone or together.
+    from its noisy summary or of its privately trained model, so one bound holds against
+    everybody, alone or together.
     """
-    return dict.fromkeys(VIEWS, facts.plan.accounting.epsilon)
+    accounting = facts.plan.accounting
+    return dict.fromkeys(VIEWS, None if accounting is None else accounting.epsilon)
 
 
 def summary_json(facts: RunFacts) -> dict[str, Any]:
     """Return the content of summary.json."""
     agreement, privacy = facts.agreement, facts.agreement.privacy
+    accounting, told = facts.plan.accounting, notices(facts.agreement)
     shown = agreement.publish.scores == "values"
     teachers = [
         {
@@ -91,13 +95,14 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         "route": agreement.route,
         "protection": asdict(agreement.protection),
         "custody": agreement.custody,
-        "epsilon": facts.plan.accounting.epsilon,
-        "delta": privacy.delta,
+        "epsilon": accounting and accounting.epsilon,
+        "delta": privacy and privacy.delta,
         "epsilon_by_view": epsilon_by_view(facts),
-        "privacy_unit": privacy.unit,
-        "neighbours": privacy.neighbours,
-        "accountant": facts.plan.accounting.accountant,
-        "accounting": facts.plan.accounting.to_dict(),
+        "privacy_unit": privacy and privacy.unit,
+        "neighbours": privacy and privacy.neighbours,
+        "accountant": accounting and accounting.accountant,
+        "accounting": accounting and accounting.to_dict(),
+        **({"notices": told} if told else {}),
         "teachers": teachers,
         "class_names": list(facts.class_names),
         "accuracy": dict(facts.accuracy),

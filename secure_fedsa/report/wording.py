@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER
 from secure_fedsa.report import claims
 from secure_fedsa.report.markup import number, share
+from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
 
 UNCHECKED = "consistent, identities not checked"
@@ -56,6 +57,8 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     found = []
     if summary["simulated"]:
         found.append(SIMULATED_NOISE)
+    if not summary["protection"]["dp"]:
+        found.append(NO_DIFFERENTIAL_PRIVACY)
     if not summary["protection"]["he"]:
         rest = "Nothing" if summary["simulated"] else "Only the noise"
         found.append(f"{ENCRYPTION_OFF} {rest} protects the teachers' records.")
@@ -94,8 +97,9 @@ def outcome(summary: dict[str, Any]) -> str:
     teachers = summary["teachers"]
     chosen = sum(bool(teacher["selected"]) for teacher in teachers)
     text = (
-        f"Of {len(teachers)} teachers, {chosen} were selected, by the scores of their noisy "
-        "saliency as the signers attest, and their sum is said to have helped build a student"
+        f"Of {len(teachers)} teachers, {chosen} were selected, by the scores of their "
+        f"{'noisy ' if summary['route'] == NOISY_RELEASE else ''}saliency as the signers attest, "
+        "and their sum is said to have helped build a student"
     )
     student, best = summary["accuracy"].get("student"), best_baseline(summary)
     if student is None:
@@ -109,32 +113,46 @@ def outcome(summary: dict[str, Any]) -> str:
 
 def unit(facts: RunFacts) -> str:
     """Return the privacy unit in words."""
-    privacy = facts.agreement.privacy
-    if privacy.unit == "record":
+    promise = facts.agreement.promise
+    if promise.unit == "record":
         return "one record"
-    return f"one person with up to {privacy.max_records} records"
+    return f"one person with up to {promise.max_records} records"
 
 
 def neighbours(facts: RunFacts) -> str:
     """Return the neighbour relation in words."""
-    if facts.agreement.privacy.neighbours == "add-remove":
+    if facts.agreement.promise.neighbours == "add-remove":
         return f"data sets that differ by adding or removing {unit(facts)}"
     return f"data sets that differ by replacing {unit(facts)}"
 
 
 def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
     """Return the claim, or why there is none."""
+    if facts.agreement.privacy is None:
+        return (
+            "No differential privacy claim holds: the agreement has none. What single records "
+            "the opened sum, the scores and the student give away is not bounded."
+        )
     if summary["simulated"]:
         return (
             "No differential privacy claim holds: the noise was simulated. With fresh noise the "
             f"same run would spend epsilon {number(summary['epsilon'])} at delta "
             f"{number(summary['delta'])} at each teacher."
         )
-    return (
+    claim = (
         f"For each teacher, this run is differentially private with epsilon "
         f"{number(summary['epsilon'])} at delta {number(summary['delta'])}, for "
-        f"{neighbours(facts)}. The teacher adds all of this noise by itself before anything "
-        "leaves it, so this one bound holds against every coalition of all the other parties. "
+        f"{neighbours(facts)}"
+    )
+    if facts.agreement.route == PRIVATE_TRAINING:
+        claim += (
+            ", if its noise were exact: the noise of its training is floating-point. It trains "
+            "its model by DP-SGD before anything leaves it"
+        )
+    else:
+        claim += ". The teacher adds all of this noise by itself before anything leaves it"
+    return claim + (
+        ", so this one bound holds against every coalition of all the other parties. "
         "That it drew this noise is the teacher's word: nobody else can work that out."
     )
 
@@ -158,7 +176,15 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "the receipt: nobody else can work it out again."
         ),
     ]
-    if facts.agreement.privacy.unit == "record":
+    limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
+    if facts.agreement.privacy is None:
+        limits[2] = (
+            "NO DIFFERENTIAL PRIVACY holds for this run, nor across runs: two sums over nearly the "
+            "same teachers can tell what one of them sent, and only the refusals of honest key "
+            "holders and teachers stand against that."
+        )
+        limits.insert(0, NO_DIFFERENTIAL_PRIVACY)
+    elif facts.agreement.privacy.unit == "record":
         limits.insert(
             1, "The unit is one record: somebody with several records has a weaker bound."
         )
@@ -197,6 +223,18 @@ def encryption_on(agreement: Agreement) -> str:
         f"That no other sum was opened is attested by {name}; that a teacher masked its signal "
         "before it encrypted it, the folder does not show."
     )
+
+
+def what_was_summed(agreement: Agreement) -> str:
+    """Return what one teacher's part of the sum is, in a sentence."""
+    if agreement.answers is None:
+        return "The sum is of between-class scatter matrices in a public feature space."
+    form = {
+        "sketch": "secret random sketches of",
+        "gram": "Gram matrices of",
+        "scatter": "scatter matrices, in a public feature space, of",
+    }[agreement.answers.form]
+    return f"The sum is of {form} what the teachers' models say about the probes."
 
 
 def custodian(agreement: Agreement) -> str:
@@ -250,8 +288,8 @@ def limits(*, identities_checked: bool) -> list[str]:
         who,
         "That a claim is attested says who is answerable for it, not that it is true.",
         (
-            "Epsilon covers the teachers' records in this run. It does not cover the student's own "
-            "records, and spends of other runs add to it."
+            "Epsilon, where there is one, covers the teachers' records in this run. It does not "
+            "cover the student's own records, and spends of other runs add to it."
         ),
     ]
 

@@ -26,8 +26,8 @@ from secure_fedsa.messages import (
     Upload,
 )
 from secure_fedsa.roles import session as opening
+from secure_fedsa.roles.charges import check_segment
 from secure_fedsa.roles.effects import Deadline, Effect, Event, Received, Send
-from secure_fedsa.roles.noisy_release import check_segment
 from secure_fedsa.roles.refusals import must_be, once_only
 from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.rosters import check_roster, check_upload, roster_hash_of

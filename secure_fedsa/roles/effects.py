@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secure_fedsa.messages import Body
-from secure_fedsa.signals import Masked, NoisySummary, ReleasedSum, SummaryShape
+from secure_fedsa.signals import Masked, NoisySummary, ReleasedSum, Signal, SummaryShape
 from secure_fedsa.wire.envelope import Header
 
 # --- requests for randomness -------------------------------------------------------
@@ -166,6 +166,16 @@ class ReadPrivate:
 
 
 @dataclass(frozen=True, slots=True)
+class AskModel:
+    """Ask the teacher's model about the agreed probes, once; train it first, if it is to be.
+
+    The one access to private records in the routes whose teachers are models. Answered by
+    :class:`ModelAsked`. A crash before that answer trains and asks anew, under the same
+    charge: nothing that held the first model had left.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Sign, seal if need be, store and send a message.
 
@@ -200,7 +210,17 @@ class Finish:
     problem: str = ""
 
 
-Effect = DrawEntropy | Preflight | Persist | ReadPrivate | Send | BuildStudent | Erase | Finish
+Effect = (
+    DrawEntropy
+    | Preflight
+    | Persist
+    | ReadPrivate
+    | AskModel
+    | Send
+    | BuildStudent
+    | Erase
+    | Finish
+)
 
 # --- events ------------------------------------------------------------------------
 
@@ -256,6 +276,13 @@ class SummaryRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelAsked:
+    """A model's two signals."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A message left."""
 
@@ -301,6 +328,7 @@ Event = (
     | Checked
     | Persisted
     | SummaryRead
+    | ModelAsked
     | Sent
     | StudentBuilt
     | Finished

@@ -28,10 +28,10 @@ from secure_fedsa.roles.effects import (
     Send,
 )
 from secure_fedsa.roles.key_holder_facts import KeyHolder, absorb
-from secure_fedsa.roles.noisy_release import score_unit
 from secure_fedsa.roles.release import open_sum
 from secure_fedsa.roles.release_gate import conflict_of, gate
 from secure_fedsa.roles.rosters import CONFLICT_CLAUSE, Opened, roster_hash_of
+from secure_fedsa.roles.scores import score_unit
 from secure_fedsa.roles.session import Session
 from secure_fedsa.selection import choose
 from secure_fedsa.wire import canonical

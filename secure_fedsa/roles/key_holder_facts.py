@@ -20,13 +20,13 @@ from secure_fedsa.messages import (
     Upload,
 )
 from secure_fedsa.roles import session as opening
+from secure_fedsa.roles.charges import check_segment
 from secure_fedsa.roles.effects import (
     Event,
     LogRelease,
     Persisted,
     Received,
 )
-from secure_fedsa.roles.noisy_release import check_segment
 from secure_fedsa.roles.refusals import must_be, once_only, told_by
 from secure_fedsa.roles.rosters import Opened, check_upload
 from secure_fedsa.roles.session import Session

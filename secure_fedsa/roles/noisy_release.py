@@ -13,25 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.errors import LedgerError, PrivacyParameterError, ProtocolError
-from secure_fedsa.messages import LedgerSegment
-from secure_fedsa.models.saliency import (
-    SaliencyScale,
-    quantise,
-    score_from_integers,
-    teacher_saliency,
-)
+from secure_fedsa.models.saliency import quantise, teacher_saliency
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
-from secure_fedsa.privacy.accountant import EPSILON_TOLERANCE, epsilon_from_rho
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
-from secure_fedsa.privacy.ledger_books import Charge, verify_segment
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
+from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_array
 
 if TYPE_CHECKING:
     from secure_fedsa.models.encoder import PublicEncoder
-    from secure_fedsa.roles.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +42,7 @@ class NoisePlan:
 
 def noise_plan(agreement: Agreement, teacher: str) -> NoisePlan:
     """Return the noise that the agreement asks of a teacher."""
-    privacy = agreement.privacy
+    privacy = agreement.mechanism
     shape = SummaryShape(len(agreement.parties[teacher].classes), agreement.encoder.dimension)
     unit = count_unit(privacy.grid, privacy.count_weight)
     event = plan_release(
@@ -84,7 +75,7 @@ def read_private(
         teacher: Whose records these are.
         noise: Drawn before this call, never used again.
     """
-    plan, privacy = noise_plan(agreement, teacher), agreement.privacy
+    plan, privacy = noise_plan(agreement, teacher), agreement.mechanism
     encoding = encoder.encode(records)
     rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
     summary, notes = summarise(
@@ -100,14 +91,6 @@ def read_private(
     return noisy, notes
 
 
-def saliency_scale(agreement: Agreement) -> SaliencyScale:
-    """Return the public scale of saliency vectors that the agreement fixes."""
-    saliency = agreement.saliency
-    return SaliencyScale(
-        saliency.directions, saliency.unit, saliency.teacher_bound, saliency.query_bound
-    )
-
-
 def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:
     """Return a teacher's two integer signals: post-processing of its noisy summary.
 
@@ -116,58 +99,10 @@ def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:
     and clipped to ``features.bound``, then the number of records it speaks for.
     """
     features, saliency = agreement.features, agreement.saliency
-    scatter, records = between_scatter(summary, count_floor=agreement.privacy.count_floor)
+    scatter, records = between_scatter(summary, count_floor=agreement.mechanism.count_floor)
     vector = teacher_saliency(scatter, records, saliency_scale(agreement))
     values = np.append(np.trunc(upper_triangle(scatter) * features.scale), round(records))
     clipped = np.clip(values, -features.bound, features.bound).astype(np.int64)
     return Signal(
         int_array(quantise(vector, saliency.teacher_bound, saliency.bits)), int_array(clipped)
     )
-
-
-def score_unit(agreement: Agreement) -> float:
-    """Return the score that one integer step of the encrypted inner product stands for."""
-    bits = agreement.saliency.bits
-    return score_from_integers(1, saliency_scale(agreement), signal_bits=bits, query_bits=bits)
-
-
-def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Charge:
-    """Return the charge that a teacher's ledger segment shows.
-
-    Raises:
-        ProtocolError: If the segment is damaged, or does not show the agreed charge of this
-            run, reserved and committed.
-    """
-    try:
-        charge = verify_segment(segment.entries)
-    except LedgerError as error:
-        raise ProtocolError(sender, "sent a damaged ledger segment.", why=str(error)) from error
-    agreed = (noise_plan(session.agreement, sender).event,)
-    if (
-        charge.run_id != session.run_id
-        or charge.agreement != session.agreement_hash
-        or charge.events != agreed
-        or charge.delta != session.agreement.privacy.delta
-        or charge.budget != session.agreement.privacy.agreement_budget
-        or not charge.committed
-        or segment.head != segment.entries[-1]["hash"]
-    ):
-        raise ProtocolError(
-            sender, "sent a ledger segment without the agreed charge of this run.", clause="privacy"
-        )
-    if not _within_budget(charge):
-        raise ProtocolError(
-            sender,
-            "sent a ledger segment whose total is past the agreed budget.",
-            clause="privacy.agreement_budget",
-        )
-    return charge
-
-
-def _within_budget(charge: Charge) -> bool:
-    """Return whether all charges under the agreement, this one included, are within its budget."""
-    try:
-        total = epsilon_from_rho(charge.agreement_rho, charge.delta)
-    except PrivacyParameterError:
-        return False  # a total beyond any claim
-    return total <= charge.budget * (1 + EPSILON_TOLERANCE)

@@ -2,13 +2,15 @@
 
 Order after readiness, visible in :func:`_summary_effects`: the charge is durable, then the
 noise is drawn, then the records are read once. Everything after that is computed from the
-noisy summary, so nothing that leaves depends further on a record.
+noisy summary, so nothing that leaves depends further on a record. In the routes whose teachers
+are models, the model is trained (private-training) and asked once instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from secure_fedsa.agreement import NOISY_RELEASE
 from secure_fedsa.encryption.masks import VALUE_BYTES
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.messages import (
@@ -22,6 +24,7 @@ from secure_fedsa.messages import (
 )
 from secure_fedsa.roles import session as opening
 from secure_fedsa.roles.effects import (
+    AskModel,
     BindSignal,
     CommitCharge,
     Deadline,
@@ -106,22 +109,27 @@ def _summary(state: Teacher) -> tuple[Teacher, list[Effect]]:
         return state, []
     if not session.done("summary"):
         return replace(state, session=session.mark("summary")), _summary_effects(state)
-    if state.summary is not None and not session.done("commit"):
+    made = state.summary is not None or state.signal is not None
+    if made and not session.done("commit"):
         return replace(state, session=session.mark("commit")), [Persist(CommitCharge())]
     return state, []
 
 
 def _summary_effects(state: Teacher) -> list[Effect]:
-    """Charge durably, draw everything secret, read the records once: in this order."""
+    """Charge durably, draw everything secret, read the records once: in this order.
+
+    A model's training draws its noise step by step, so that is part of asking it.
+    """
     assert state.session.query_key is not None
-    noise = noise_plan(state.agreement, state.session.me)
-    draw = NoiseDraw(noise.shape, noise.event.noise_scale)
-    return [
+    first: list[Effect] = [
         Persist(ReserveCharge()),
         DrawEntropy("reply", ReplyDraw(state.session.query_key.modulus)),
-        DrawEntropy("noise", draw),
-        ReadPrivate(draw),
     ]
+    if state.agreement.route != NOISY_RELEASE:
+        return [*first, AskModel()]
+    noise = noise_plan(state.agreement, state.session.me)
+    draw = NoiseDraw(noise.shape, noise.event.noise_scale)
+    return [*first, DrawEntropy("noise", draw), ReadPrivate(draw)]
 
 
 def _reply(state: Teacher) -> tuple[Teacher, list[Effect]]:

@@ -22,17 +22,19 @@ from secure_fedsa.messages import (
     RosterSignature,
 )
 from secure_fedsa.roles import session as opening
+from secure_fedsa.roles.charges import check_segment
 from secure_fedsa.roles.effects import (
     BindSignal,
     CommitCharge,
     Drawn,
     Event,
+    ModelAsked,
     Persisted,
     Received,
     ReserveCharge,
     SummaryRead,
 )
-from secure_fedsa.roles.noisy_release import check_segment, derive_signal
+from secure_fedsa.roles.noisy_release import derive_signal
 from secure_fedsa.roles.refusals import must_be, once_only
 from secure_fedsa.roles.rosters import (
     CONFLICT_CLAUSE,
@@ -54,8 +56,8 @@ class Teacher:
         query: The student's encrypted saliency.
         randomness: Uniform v that hides the score from the aggregator, and uniform r that
             makes the reply's randomness fresh.
-        summary: The noisy summary, once read.
-        signal: What the summary says, once the charge is committed.
+        summary: The noisy summary, once read; a model makes none.
+        signal: What the summary says, once the charge is committed; or what the model said.
         signal_id: Hash of the ledger's charge for it; enters at most one opened sum.
         segment: This run's ledger entries.
         roster: The roster in force.
@@ -136,12 +138,16 @@ def absorb(state: Teacher, event: Event) -> Teacher:
             return replace(state, charged=True)
         case SummaryRead(summary=summary):
             return replace(state, summary=summary)
+        case ModelAsked(signal=signal):
+            return replace(state, signal=signal)
         case Persisted(record=CommitCharge(), value=segment):
-            assert state.summary is not None
-            signal = derive_signal(state.summary, state.agreement)
+            made = state.signal
+            if made is None:
+                assert state.summary is not None
+                made = derive_signal(state.summary, state.agreement)
             entries = LedgerSegment(tuple(segment["entries"]), segment["head"])
             charge = check_segment(entries, state.session, state.session.me)
-            return replace(state, signal=signal, segment=entries, signal_id=charge.entry_hash)
+            return replace(state, signal=made, segment=entries, signal_id=charge.entry_hash)
         case Persisted(record=BindSignal(roster_hash=roster_hash)):
             return replace(state, bound=roster_hash, bound_durable=True)
         case _:

@@ -16,10 +16,10 @@ from secure_fedsa.encryption.keys import secret_context
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.run_folder import transcript
-from secure_fedsa.engines.site import PrivateData
 from secure_fedsa.entropy import SeededNoise
 from secure_fedsa.errors import AgreementError
 from secure_fedsa.journal import Journal
+from secure_fedsa.models.teachers import PrivateData
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import derive_signal
 from secure_fedsa.signals import Aggregate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.site import PrivateData
+from secure_fedsa.models.teachers import PrivateData
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.noisy_release import derive_signal
 from secure_fedsa.signals import NoisySummary

@@ -1,0 +1,68 @@
+"""What a teacher brings to a run: records, records and a module to train, or a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secure_fedsa.models.adapters import FeatureChoice, Head, TeacherAdapter
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateData:
+    """A teacher's records and labels; read once, after the charge.
+
+    In the route noisy-release they are summed. In private-training a linear classifier on the
+    public encoding is trained on them by DP-SGD.
+
+    Attributes:
+        records: Shape (n, ...), as the public encoder takes them; n is private.
+        labels: int64 (n,), numbers of the teacher's own classes.
+    """
+
+    records: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateModel:
+    """A torch module that is trained by DP-SGD in the run: for the route private-training.
+
+    Its parameters start anew from the agreement's public seed, so nothing of an earlier
+    training is left in it.
+
+    Attributes:
+        module: Any architecture that Opacus can train; returns logits or values (n, k).
+        records: Shape (n, ...); n is private.
+        targets: Classes int64 (n,), labels 0 and 1 (n, k), or values (n,) or (n, k).
+        head: The form of its outputs, which decides the loss.
+        features: As for :class:`~secure_fedsa.models.adapters.TeacherAdapter`.
+        prepare: Turns raw records into what the module takes; likewise. It may not mix records.
+    """
+
+    module: nn.Module
+    records: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    head: Head = "classification"
+    features: FeatureChoice = None
+    prepare: Callable[[npt.NDArray[Any]], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TrainedModel:
+    """A model that was trained before, of any kind, as its adapter.
+
+    For the route encryption-only; for private-training only if the agreement states how it was
+    trained (``parties.NAME.stated``).
+    """
+
+    adapter: TeacherAdapter
+
+
+Brought: TypeAlias = PrivateData | PrivateModel | TrainedModel
