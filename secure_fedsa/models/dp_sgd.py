@@ -11,8 +11,7 @@ non-finite gradient contributes zero instead of spoiling, visibly, the whole mod
 Gradients, their clipping and the noise are float32: the accountant's figure is for real numbers,
 and what rounding adds to a clipped gradient is in no claim of ours.
 
-Which event this is for the accountant, :mod:`secure_fedsa.privacy.events` says; no ledger takes it
-yet.
+Which event this is for the accountant, :mod:`secure_fedsa.privacy.events` says.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ def initialise(module: nn.Module, *, seed: int) -> None:
         raise UsageError(
             f"The module has a buffer, {buffers[0]!r}.",
             why="It could hold what was learnt from private records without privacy.",
-            do="Make it a constant in the code, or state that the start is public.",
+            do="Make it a constant in the code.",
         )
     for name, layer in module.named_modules():
         for which, parameter in layer.named_parameters(recurse=False):
@@ -149,8 +148,7 @@ def initialise(module: nn.Module, *, seed: int) -> None:
                 else:
                     raise UsageError(
                         f"The start of parameter {name}.{which} is not known.",
-                        do="Use linear, convolution, embedding and normalisation layers, or "
-                        "state that the start is public.",
+                        do="Use linear, convolution, embedding and normalisation layers.",
                     )
 
 

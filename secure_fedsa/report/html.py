@@ -199,9 +199,13 @@ def _flow_section(facts: RunFacts) -> Markup:
         "The run, message by message",
         element(
             "p",
-            "Time runs downward. Sizes are of all messages of a kind together. A box with a "
-            "thick border is where noise is added: before anything leaves the teacher, and "
-            "after the charge is durable.",
+            "Time runs downward. Sizes are of all messages of a kind together. "
+            + (
+                "A box with a thick border is where noise is added: before anything leaves the "
+                "teacher, and after the charge is durable."
+                if facts.agreement.protection.dp
+                else "Nowhere is noise added."
+            ),
         ),
         legend(facts.agreement),
         flow(facts),
@@ -236,7 +240,7 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         "teachers",
         "Teachers and their scores",
         paragraphs(
-            "A score says how far a teacher's noisy saliency agrees with the student's. At most "
+            "A score says how far a teacher's saliency agrees with the student's. At most "
             f"{selection.select} teachers with a score of at least {selection.threshold:g} are "
             "selected; the dashed line is that agreed threshold."
         ),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from secure_fedsa.agreement import ENCRYPTION_ONLY, PRIVATE_TRAINING, Agreement
 
 NO_DIFFERENTIAL_PRIVACY = (
-    "NO DIFFERENTIAL PRIVACY: by agreement the teachers' models were trained without it, and no "
-    "epsilon bounds what the sum, the scores or the student tell about a record. Masks and "
-    "encryption hide single teachers, not what the sum says."
+    "NO DIFFERENTIAL PRIVACY: by agreement nothing need be private about how the teachers' models "
+    "were trained, and no epsilon bounds what the sum, the scores or the student tell about a "
+    "record. Masks and encryption hide single teachers, not what the sum says."
 )
 FLOATING_POINT = (
     "FLOATING-POINT NOISE: epsilon is that of exact Gaussian noise. DP-SGD by Opacus draws it as "
