@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from secure_fedsa.agreement_tables import (
     MOST_STEPS,
+    MOST_TRAININGS,
     NOISE_MULTIPLIERS,
     NOISY_RELEASE,
     PRIVATE_TRAINING,
@@ -233,6 +234,15 @@ def _check_stated(agreement: Agreement) -> None:
                 do="Remove it.",
             )
         _check_steps(clause, party.stated)
+    stated = {party.stated for party in agreement.parties.values() if party.stated is not None}
+    if len(stated) >= MOST_TRAININGS:
+        raise AgreementError(
+            "parties",
+            f"state {len(stated)} different trainings.",
+            why=f"With [training] there may be {MOST_TRAININGS}: each takes about a second to "
+            "account, for everybody who checks it.",
+            do="Agree on fewer.",
+        )
 
 
 def _check_signals(agreement: Agreement) -> None:

@@ -13,6 +13,8 @@ ENCRYPTION_ONLY: Final = "encryption-only"
 NOISE_MULTIPLIERS = (0.05, 1e5)
 """Range of a training's noise multiplier, over its clip norm."""
 MOST_STEPS = 10**6
+MOST_TRAININGS = 16
+"""Different trainings of one agreement: each takes its readers about a second to account."""
 VALUES_OF_A_MAP = 16
 """Values of one attribution map: a grid of 4 x 4."""
 

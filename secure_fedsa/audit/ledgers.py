@@ -11,8 +11,9 @@ from secure_fedsa.audit.layout import ledger_file
 from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import json_lines
 from secure_fedsa.messages import KEY_HOLDER, LedgerSegment, Roster
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger_books import Charge
-from secure_fedsa.roles.charges import check_segment
+from secure_fedsa.roles.charges import check_segment, planned_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,20 @@ def check_segments(opening: Opening) -> dict[str, Segment]:
 
 
 def account(segments: dict[str, Segment], agreement: Agreement) -> Accounting | None:
-    """Return what the segments' events cost, recomputed; None without differential privacy."""
+    """Return what the segments' events cost, recomputed; None without differential privacy.
+
+    Of trainings, the worst that was agreed counts, also if its teacher fell silent: each segment
+    was checked to hold its own.
+    """
     if agreement.privacy is None:
         return None
     delta = agreement.promise.delta
-    costs = {segment.charge.cost for segment in segments.values()}
     if agreement.route == NOISY_RELEASE:
+        costs = {segment.charge.cost for segment in segments.values()}
         worst = max(costs, key=lambda cost: cost.rho)
         return Accounting(worst.epsilon(delta), delta, worst.rho)
-    return Accounting(max(cost.epsilon(delta) for cost in costs), delta, None)
+    agreed = {Amount.of([planned_event(agreement, name)]) for name in agreement.teachers}
+    return Accounting(max(cost.epsilon(delta) for cost in agreed), delta, None)
 
 
 def check_ledger_files(

@@ -53,11 +53,11 @@ WORDS: dict[str, str] = {
     "private-summary": "The records were clipped, encoded and summed as agreed.",
     "private-training": "The model was trained on them as agreed, by DP-SGD from a public start, "
     "and what was sent is what that model says about the agreed probes.",
+    "noise-was-drawn": "Fresh noise of the agreed strength was drawn and added before anything "
+    "was sent.",
     "stated-training": "The model was trained before the run with the differential privacy that "
     "the agreement states for it: stated, not witnessed.",
     "own-model": "What was sent is what the teacher's own model says about the agreed probes.",
-    "noise-was-drawn": "Fresh noise of the agreed strength was drawn and added before anything "
-    "was sent.",
     "selection": "The scores are those of the teachers' signals, and the best ones above the "
     "threshold were selected.",
     "one-release": "No other sum of this run was opened.",

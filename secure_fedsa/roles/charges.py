@@ -72,6 +72,7 @@ def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Char
         or charge.events != (planned_event(agreement, sender),)
         or charge.terms != terms_of(agreement)
         or charge.stated != is_stated(agreement, sender)
+        or not _of_one_kind(charge)
         or not charge.committed
         or segment.head != segment.entries[-1]["hash"]
     ):
@@ -87,6 +88,16 @@ def check_segment(segment: LedgerSegment, session: Session, sender: str) -> Char
             clause="privacy.agreement_budget",
         )
     return charge
+
+
+def _of_one_kind(charge: Charge) -> bool:
+    """Return whether all trainings under the agreement are of the charged kind.
+
+    An agreement gives a teacher one training. To account hundreds of kinds would take hours.
+    """
+    kinds = {(event.noise_multiplier, event.sampling_rate) for event in charge.cost.trainings}
+    total = charge.agreement_total.trainings
+    return {(event.noise_multiplier, event.sampling_rate) for event in total} == kinds
 
 
 def _within_budget(charge: Charge, slack: float) -> bool:
