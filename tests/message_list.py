@@ -192,7 +192,7 @@ def _roster(agreement: Agreement, roster: tuple[str, ...]) -> Roster:
 
 
 def _segment(agreement: Agreement, teacher: str) -> LedgerSegment:
-    event, privacy = noise_plan(agreement, teacher).event, agreement.privacy
+    event, privacy = noise_plan(agreement, teacher).event, agreement.mechanism
     rho = rho_of([event])
     charge = {
         "agreement": _HASH,

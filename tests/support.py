@@ -19,12 +19,12 @@ from secure_fedsa import agreement as ag
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
-from secure_fedsa.engines.site import load_identity
-from secure_fedsa.entropy import NoiseSource, public_generator
+from secure_fedsa.engines.site import SecretNoise, load_identity
+from secure_fedsa.entropy import public_generator
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.models.saliency import SaliencyScale, student_query
-from secure_fedsa.models.teachers import PrivateData
+from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire import canonical
@@ -70,13 +70,39 @@ def teacher_names(count: int) -> tuple[str, ...]:
     return tuple(f"teacher-{number}" for number in range(1, count + 1))
 
 
-def toy_agreement(keys: Mapping[str, str], **changes: Any) -> ag.Agreement:
+@dataclass(frozen=True)
+class Public:
+    """What everybody in a toy world holds.
+
+    Attributes:
+        encoder: The public encoder.
+        probes: The records behind it.
+        query: The student's question.
+        directions: Of the saliency signal.
+    """
+
+    encoder: PublicEncoder
+    probes: npt.NDArray[Any]
+    query: FloatArray
+    directions: int = DIRECTIONS
+
+
+@lru_cache(maxsize=1)
+def tables() -> Public:
+    """Return what is public where records are toy tables."""
+    return Public(encoder(), probes(), query())
+
+
+def toy_agreement(
+    keys: Mapping[str, str], public: Public | None = None, **changes: Any
+) -> ag.Agreement:
     """Return an unsigned agreement of the toy world.
 
     ``changes`` replace whole sections, or entries of one: ``selection={"select": 3}``.
     """
+    public = public or tables()
     teachers = [name for name in keys if name.startswith("teacher-")]
-    scale = SaliencyScale.of(encoder(), DIRECTIONS)
+    scale = SaliencyScale.of(public.encoder, public.directions)
     bfv = BfvParameters()
     parties = {name: ag.Party(TEACHER, keys[name], CLASSES) for name in teachers}
     parties |= {role: ag.Party(role, keys[role]) for role in (AGGREGATOR, KEY_HOLDER, STUDENT)}
@@ -87,14 +113,16 @@ def toy_agreement(keys: Mapping[str, str], **changes: Any) -> ag.Agreement:
         simulation=False,
         custody="key-holder",
         parties=parties,
-        encoder=ag.Encoder(encoder().sha256(), encoder().dimension, probes_hash(probes())),
+        encoder=ag.Encoder(
+            public.encoder.sha256(), public.encoder.dimension, probes_hash(public.probes)
+        ),
         privacy=ag.Privacy(
             unit="record",
             neighbours="add-remove",
             max_records=1,
             epsilon=4.0,
             delta=1e-5,
-            clip_norm=encoder().clip_norm,
+            clip_norm=public.encoder.clip_norm,
             grid=2**12,
             count_weight=0.25,
             count_floor=5.0,
@@ -139,24 +167,37 @@ class World:
         changes: Changes to the toy agreement.
         noise: Source of noise; None for the system's.
         released: Sums that the student received, in order.
+        brought: What teachers bring that is not records, by name; instead of ``data``.
+        shape: What makes of the toy agreement one of another route.
+        public: Encoder, probes and question; None for those of the toy tables.
     """
 
     folder: Path
     data: dict[str, PrivateData]
     changes: dict[str, Any] = field(default_factory=dict)
-    noise: NoiseSource | None = None
+    noise: SecretNoise | None = None
     released: list[ReleasedSum] = field(default_factory=list)
+    brought: dict[str, Brought] = field(default_factory=dict)
+    shape: Callable[[ag.Agreement], ag.Agreement] | None = None
+    public: Public | None = None
+
+    @property
+    def teachers(self) -> dict[str, Brought]:
+        """What every teacher brings."""
+        return {**self.data, **self.brought}
 
     @property
     def names(self) -> tuple[str, ...]:
         """All parties."""
-        return (*self.data, AGGREGATOR, KEY_HOLDER, STUDENT)
+        return (*self.teachers, AGGREGATOR, KEY_HOLDER, STUDENT)
 
     def agreement(self) -> ag.Agreement:
         """Return the agreement, signed by all."""
         identities = {name: load_identity(self.folder / name) for name in self.names}
         keys = {name: identity.public.hex() for name, identity in identities.items()}
-        agreement = toy_agreement(keys, **self.changes)
+        agreement = toy_agreement(keys, self.public, **self.changes)
+        if self.shape is not None:
+            agreement = self.shape(agreement)
         for name, identity in identities.items():
             agreement = sign(agreement, name, identity)
         return agreement
@@ -168,13 +209,14 @@ class World:
             self.released.append(released)
             return canonical.sha256(released.values.tobytes())
 
+        public = self.public or tables()
         return LocalRun(
             self.agreement(),
             states={name: self.folder / name for name in self.names},
-            teachers=self.data,
-            encoder=encoder(),
-            probes=probes(),
-            query=query(),
+            teachers=self.teachers,
+            encoder=public.encoder,
+            probes=public.probes,
+            query=public.query,
             build=build or keep,
             noise=self.noise,
         )

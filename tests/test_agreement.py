@@ -62,7 +62,8 @@ def test_text_and_agreement_are_one(tmp_path: Path) -> None:
 
 BAD: list[tuple[str, Any]] = [
     ("version", 2),
-    ("route", "private-training"),
+    ("route", "other"),
+    ("route", ["noisy-release"]),
     ("privacy.epsilon", 0),
     ("privacy.epsilon", float("nan")),
     ("privacy.epsilon", float("inf")),

@@ -19,6 +19,7 @@ from secure_fedsa.planning.seconds import seconds_by_party
 from secure_fedsa.planning.traffic import traffic
 from secure_fedsa.planning.units import measure
 from secure_fedsa.privacy.accountant import epsilon_from_rho
+from secure_fedsa.privacy.cross_check import CrossCheck
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.run import PartyRun
 from secure_fedsa.wire.envelope import parse
@@ -38,6 +39,7 @@ def agreement(teachers: int = 4, **changes: Any) -> ag.Agreement:
 def test_a_plan_says_what_the_run_spends_and_sends() -> None:
     """People decide by these numbers."""
     found = plan(agreement())
+    assert found.accounting is not None
     assert 0 < found.accounting.epsilon <= 4.0
     assert found.headroom is not None
     assert found.headroom.noise_budget_bits > 1
@@ -59,6 +61,8 @@ def test_a_plan_says_what_the_run_spends_and_sends() -> None:
 def test_a_budget_has_room_for_the_runs_that_the_plan_says() -> None:
     """One run too many would be refused by every teacher, after everything was prepared."""
     found = plan(agreement())
+    assert isinstance(found.accounting, CrossCheck)
+    assert found.runs_in_budget is not None
     rho, runs = found.accounting.rho, found.runs_in_budget
     assert epsilon_from_rho(runs * rho, 1e-5) <= 20.0 < epsilon_from_rho((runs + 1) * rho, 1e-5)
     single = plan(agreement(privacy={"agreement_budget": 4.0}))

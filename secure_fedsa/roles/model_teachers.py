@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.entropy import TrainingNoise
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.attribution import attribution_saliency
 from secure_fedsa.models.dp_sgd import DpSgdSpec, initialise, train_privately
@@ -35,6 +34,7 @@ from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import FloatArray, Signal, int_array
 
 if TYPE_CHECKING:
+    from secure_fedsa.entropy import TrainingNoise
     from secure_fedsa.models.encoder import PublicEncoder
 
 Projection = Callable[[int, int], FloatArray]

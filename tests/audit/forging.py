@@ -26,6 +26,7 @@ from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.messages import RULES, QueryKey, Roster
 from secure_fedsa.privacy.ledger_entries import entry_hash
 from secure_fedsa.report import claims, receipt
+from secure_fedsa.report.notices import notices
 from secure_fedsa.report.receipt import Statement
 from secure_fedsa.roles.rosters import roster_hash_of
 from secure_fedsa.roles.session import Session, run_id_of
@@ -421,4 +422,6 @@ class Forgery:
             "recomputed": claims.recomputed(agreement),
             "attested": claims.attested(agreement, members, charged),
         }
+        if told := notices(agreement):
+            self.predicate["notices"] = told
         self.signers = claims.signers(agreement, members)

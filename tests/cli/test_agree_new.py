@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from secure_fedsa.agreement import Agreement, parse
-from secure_fedsa.cli.agreement_text import WORDS, to_text
+from secure_fedsa.cli.agreement_text import to_text
+from secure_fedsa.cli.agreement_words import WORDS
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import plan
 from tests.cli.agreements import PARTIES, TEACHERS, new
+from tests.routes import ROUTES
 from tests.support import table
 
 Capture = pytest.CaptureFixture[str]
@@ -31,10 +33,11 @@ def test_a_draft_is_read_planned_and_goes_with_its_encoder(drafted: Path) -> Non
     """Who is handed a draft that cannot hold loses a day of everybody's time."""
     agreement = read(drafted)
     found = plan(agreement)
+    assert found.accounting is not None
     assert found.accounting.epsilon == pytest.approx(4.0, rel=1e-6)
     encoder = PublicEncoder.from_bytes((drafted / "encoder.safetensors").read_bytes())
     assert encoder.sha256() == agreement.encoder.sha256
-    assert encoder.clip_norm == agreement.privacy.clip_norm
+    assert encoder.clip_norm == agreement.mechanism.clip_norm
     assert encoder.dimension == agreement.encoder.dimension
     probes = np.load(drafted / "data" / "student.npz")["probes"]
     assert probes_hash(probes) == agreement.encoder.probes_sha256
@@ -54,11 +57,12 @@ def test_every_entry_is_explained(drafted: Path) -> None:
     assert all(len(line) <= 100 or " = " in line for line in lines)
     clauses = set()
     agreement = read(drafted)
-    for entry in fields(agreement):
-        clauses.add(entry.name)
-        value = getattr(agreement, entry.name)
-        if is_dataclass(value):
-            clauses |= {f"{entry.name}.{inner.name}" for inner in fields(value)}
+    for known in (agreement, *(changed(agreement) for changed in ROUTES.values())):
+        for entry in fields(known):
+            clauses.add(entry.name)
+            value = getattr(known, entry.name)
+            if is_dataclass(value):
+                clauses |= {f"{entry.name}.{inner.name}" for inner in fields(value)}
     assert set(WORDS) == clauses
 
 

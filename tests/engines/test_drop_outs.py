@@ -42,7 +42,7 @@ def test_silence_before_readiness_charges_nobody_and_names_who(
     outcome = Network(run, muted(who, *kinds, "abort")).execute()
     assert who in outcome.problem
     assert "Nothing was charged" in outcome.problem
-    assert run.charged(outcome.run_id) == {}
+    assert run.charged(outcome.run_id) == ()
     assert all(site.ledger.books().charges == {} for site in run.sites.values() if site.ledger)
 
 
@@ -165,8 +165,8 @@ def test_second_run_over_the_same_data_is_a_second_charge(plain: World) -> None:
     assert ledger is not None
     charges = list(ledger.books().charges.values())
     assert len(charges) == 2
-    assert charges[1].agreement_rho == pytest.approx(2 * charges[0].rho)
-    assert ledger.spent().epsilon > plain.agreement().privacy.epsilon
+    assert charges[1].agreement_total.rho == pytest.approx(2 * charges[0].cost.rho)
+    assert ledger.spent().epsilon > plain.agreement().promise.epsilon
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from secure_fedsa.errors import BudgetError, LedgerError, PrivacyParameterError,
 from secure_fedsa.privacy.accountant import epsilon_of, rho_of
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.ledger_books import Terms
 from secure_fedsa.privacy.ledger_entries import entry_hash
 from secure_fedsa.privacy.mechanisms import calibrate
 
@@ -30,11 +31,11 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def filled(folder: Path) -> Ledger:
     ledger = Ledger.create(folder, delta=DELTA)
-    ledger.reserve("run-1", "agreement-a", HALF, DELTA, 1.0, 8.0)
+    ledger.reserve("run-1", "agreement-a", HALF, Terms(1.0, DELTA), 8.0)
     ledger.commit("run-1")
     ledger.record("roster-opened", "run-1", ROSTER)
-    ledger.reserve("run-2", "agreement-a", HALF, DELTA, 1.0, 8.0)
-    ledger.reserve("run-3", "agreement-b", ONE, DELTA, 2.0, 8.0)
+    ledger.reserve("run-2", "agreement-a", HALF, Terms(1.0, DELTA), 8.0)
+    ledger.reserve("run-3", "agreement-b", ONE, Terms(2.0, DELTA), 8.0)
     ledger.record("abort", "run-3", {"reason": "time-out", "missing": ["clinic"]})
     ledger.commit("run-3")
     return ledger
@@ -58,8 +59,8 @@ def stored(folder: Path) -> list[str]:
 def test_a_charge_is_counted_and_survives(ledger: Ledger) -> None:
     """If this fails, privacy is spent and forgotten."""
     assert ledger.spent().epsilon == 0
-    charge = ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 3.0)
-    assert charge.rho == rho_of(ONE)
+    charge = ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 3.0)
+    assert charge.cost.rho == rho_of(ONE)
     assert not charge.committed
     again = Ledger.open(ledger.path.parent)
     assert again.data_set == ledger.data_set
@@ -72,11 +73,11 @@ def test_a_charge_is_counted_and_survives(ledger: Ledger) -> None:
 
 def test_a_resume_is_not_a_second_charge(ledger: Ledger) -> None:
     """If this fails, a crash costs a second budget; or a resume draws noise twice."""
-    first = ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 1.0)
-    assert ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 1.0) == first
+    first = ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 1.0)
+    assert ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 1.0) == first
     ledger.commit("run")
     ledger.commit("run")
-    resumed = ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 1.0)
+    resumed = ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 1.0)
     assert resumed.committed
     assert ledger.spent().rho == rho_of(ONE)
     assert [entry["kind"] for entry in ledger.segment("run")] == ["reserve", "commit"]
@@ -96,24 +97,24 @@ def test_the_same_run_cannot_be_charged_for_something_else(
     ledger: Ledger, agreement: str, events: Any, delta: float, budget: float
 ) -> None:
     """If this fails, a run releases more than it was charged for."""
-    ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 1.0)
+    ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 1.0)
     with pytest.raises(LedgerError, match="charged before"):
-        ledger.reserve("run", agreement, events, delta, budget, 1.0)
+        ledger.reserve("run", agreement, events, Terms(budget, delta), 1.0)
 
 
 def test_an_agreement_cannot_raise_its_own_budget(ledger: Ledger) -> None:
     """If this fails, the second run of an agreement ignores what all parties signed."""
-    ledger.reserve("run-1", "agreement", ONE, DELTA, 1.0, 9.0)
+    ledger.reserve("run-1", "agreement", ONE, Terms(1.0, DELTA), 9.0)
     with pytest.raises(LedgerError, match="budget of an agreement changed"):
-        ledger.reserve("run-2", "agreement", ONE, DELTA, 9.0, 9.0)
+        ledger.reserve("run-2", "agreement", ONE, Terms(9.0, DELTA), 9.0)
 
 
 def test_a_passed_budget_is_refused_in_words(ledger: Ledger) -> None:
     """If this fails, a privacy officer cannot see from the refusal what is left."""
-    ledger.reserve("run-1", "agreement", HALF, DELTA, 1.0, 9.0)
+    ledger.reserve("run-1", "agreement", HALF, Terms(1.0, DELTA), 9.0)
     head = ledger.head()
     with pytest.raises(BudgetError) as refusal:
-        ledger.reserve("run-2", "agreement", ONE, DELTA, 1.0, 9.0)
+        ledger.reserve("run-2", "agreement", ONE, Terms(1.0, DELTA), 9.0)
     text = str(refusal.value)
     spent, asked = epsilon_of(HALF, DELTA), epsilon_of(ONE, DELTA)
     for part in (
@@ -131,23 +132,19 @@ def test_a_passed_budget_is_refused_in_words(ledger: Ledger) -> None:
 
 def test_the_data_sets_budget_counts_all_agreements(ledger: Ledger) -> None:
     """If this fails, many small agreements together empty a person's privacy."""
-    ledger.reserve("run-1", "agreement-a", HALF, DELTA, 1.0, 1.0)
-    ledger.reserve("run-2", "agreement-b", HALF, DELTA, 1.0, 1.0)
+    ledger.reserve("run-1", "agreement-a", HALF, Terms(1.0, DELTA), 1.0)
+    ledger.reserve("run-2", "agreement-b", HALF, Terms(1.0, DELTA), 1.0)
     with pytest.raises(BudgetError, match="this data set"):
-        ledger.reserve("run-3", "agreement-c", HALF, DELTA, 1.0, 1.0)
+        ledger.reserve("run-3", "agreement-c", HALF, Terms(1.0, DELTA), 1.0)
     assert ledger.spent().epsilon <= 1.0
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "1", None])
 def test_bad_numbers_are_refused(ledger: Ledger, tmp_path: Path, value: Any) -> None:
     """If this fails, a NaN budget lets everything pass."""
-    for arguments in (
-        (ONE, value, 1.0, 1.0),
-        (ONE, DELTA, value, 1.0),
-        (ONE, DELTA, 1.0, value),
-    ):
+    for delta, budget, whole in ((value, 1.0, 1.0), (DELTA, value, 1.0), (DELTA, 1.0, value)):
         with pytest.raises(PrivacyParameterError):
-            ledger.reserve("run", "agreement", *arguments)
+            ledger.reserve("run", "agreement", ONE, Terms(budget, delta), whole)
     with pytest.raises(PrivacyParameterError):
         Ledger.create(tmp_path / "other", delta=value)
     with pytest.raises(PrivacyParameterError):
@@ -158,12 +155,12 @@ def test_bad_numbers_are_refused(ledger: Ledger, tmp_path: Path, value: Any) -> 
 def test_empty_charges_and_names_are_refused(ledger: Ledger) -> None:
     """If this fails, a run is charged nothing, or cannot be found again."""
     with pytest.raises(PrivacyParameterError):
-        ledger.reserve("run", "agreement", [], DELTA, 1.0, 1.0)
+        ledger.reserve("run", "agreement", [], Terms(1.0, DELTA), 1.0)
     for name in ("", "a\nb", "x" * 201):
         with pytest.raises(LedgerError):
-            ledger.reserve(name, "agreement", ONE, DELTA, 1.0, 1.0)
+            ledger.reserve(name, "agreement", ONE, Terms(1.0, DELTA), 1.0)
         with pytest.raises(LedgerError):
-            ledger.reserve("run", name, ONE, DELTA, 1.0, 1.0)
+            ledger.reserve("run", name, ONE, Terms(1.0, DELTA), 1.0)
     with pytest.raises(LedgerError):
         ledger.commit("run")
 
@@ -198,11 +195,11 @@ def test_a_new_version_inherits_the_spend_and_closes_the_old_one(tmp_path: Path)
     assert child.opened_rosters() == parent.opened_rosters() != []
     assert child.spent("agreement-a").rho == parent.spent("agreement-a").rho
     with pytest.raises(LedgerError, match="new version"):
-        parent.reserve("run-9", "agreement-c", HALF, DELTA, 1.0, 9.0)
+        parent.reserve("run-9", "agreement-c", HALF, Terms(1.0, DELTA), 9.0)
     parent.commit("run-2")
     with pytest.raises(BudgetError):
-        child.reserve("run-9", "agreement-a", HALF, DELTA, 1.0, 9.0)
-    child.reserve("run-9", "agreement-c", HALF, DELTA, 1.0, 9.0)
+        child.reserve("run-9", "agreement-a", HALF, Terms(1.0, DELTA), 9.0)
+    child.reserve("run-9", "agreement-c", HALF, Terms(1.0, DELTA), 9.0)
     with pytest.raises(LedgerError, match="another folder"):
         Ledger.create(tmp_path / "second", delta=DELTA, parent=parent)
     with pytest.raises(LedgerError, match="already has a ledger"):
@@ -302,7 +299,7 @@ def test_tampering_while_the_ledger_is_open_is_found(tmp_path: Path) -> None:
     ledger = filled(folder)
     rewrite(folder, ("DELETE FROM entries WHERE position = 1", ()))
     with pytest.raises(LedgerError, match="entry 1 "):
-        ledger.reserve("run-9", "agreement-c", HALF, DELTA, 1.0, 9.0)
+        ledger.reserve("run-9", "agreement-c", HALF, Terms(1.0, DELTA), 9.0)
     with pytest.raises(LedgerError, match="entry 1 "):
         ledger.spent()
 
@@ -313,10 +310,10 @@ def test_segments_verify_alone(tmp_path: Path) -> None:
     segment = json.loads(json.dumps(ledger.segment("run-1")))
     charge = Ledger.verify_segment(segment)
     assert charge.committed
-    assert charge.rho == rho_of(HALF)
+    assert charge.cost.rho == rho_of(HALF)
     assert not Ledger.verify_segment(ledger.segment("run-2")).committed
     second = Ledger.verify_segment(ledger.segment("run-2"))
-    assert second.agreement_rho == pytest.approx(2 * rho_of(HALF))
+    assert second.agreement_total.rho == pytest.approx(2 * rho_of(HALF))
     with pytest.raises(LedgerError):
         ledger.segment("run-x")
     with pytest.raises(LedgerError):

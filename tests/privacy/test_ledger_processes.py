@@ -12,6 +12,7 @@ import pytest
 from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger import Ledger
+from secure_fedsa.privacy.ledger_books import Terms
 from secure_fedsa.privacy.mechanisms import calibrate
 
 DELTA = 1e-5
@@ -24,11 +25,12 @@ from pathlib import Path
 from secure_fedsa.errors import BudgetError, StorageError
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger import Ledger
+from secure_fedsa.privacy.ledger_books import Terms
 ONE = [DiscreteGaussianRelease(1024.0, {SCALE!r}, 257)]
 folder, name = Path(sys.argv[1]), sys.argv[2]
 ledger = Ledger.open(folder)
 def reserve():
-    return ledger.reserve(name, "agreement", ONE, {DELTA!r}, 1.0, 9.0)
+    return ledger.reserve(name, "agreement", ONE, Terms(1.0, {DELTA!r}), 9.0)
 """
 CRASH_AFTER_RESERVE = "reserve(); os._exit(9)"
 CRASH_BEFORE_COMMIT = """
@@ -91,7 +93,7 @@ def test_a_crash_after_the_charge_leaves_it_spent(tmp_path: Path) -> None:
     assert finish(start(CRASH_AFTER_RESERVE, tmp_path, "run")) == (9, "")
     ledger = Ledger.open(tmp_path)
     assert ledger.spent().rho == rho_of(ONE)
-    charge = ledger.reserve("run", "agreement", ONE, DELTA, 1.0, 9.0)
+    charge = ledger.reserve("run", "agreement", ONE, Terms(1.0, DELTA), 9.0)
     assert not charge.committed
     assert ledger.head().position == 1
 
@@ -147,5 +149,5 @@ def test_a_long_ledger_stays_quick(tmp_path: Path) -> None:
     small = [DiscreteGaussianRelease(1.0, 1e4, 257)]
     ledger = Ledger.create(tmp_path, delta=DELTA)
     for index in range(60):
-        ledger.reserve(f"run-{index}", "agreement", small, DELTA, 1.0, 9.0)
+        ledger.reserve(f"run-{index}", "agreement", small, Terms(1.0, DELTA), 9.0)
     assert ledger.spent().rho == pytest.approx(60 * rho_of(small))

@@ -283,7 +283,7 @@ def test_names_the_unit_and_relation_of_the_agreement() -> None:
     """A claim for persons shown as one for records, or the reverse, is a false claim."""
     made = runs.facts()
     privacy = replace(
-        made.agreement.privacy, unit="person", max_records=4, neighbours="replace-one"
+        made.agreement.mechanism, unit="person", max_records=4, neighbours="replace-one"
     )
     parsed = page(replace(made, agreement=replace(made.agreement, privacy=privacy)))
     assert "replacing one person with up to 4 records" in parsed.text
