@@ -1,4 +1,4 @@
-# ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251, BLE001, TRY301 -- all in 400 lines
+# ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251, BLE001, TRY301 -- all in 450 lines
 """Verifies run folders by protocols/v1 alone (its pages: enc, drv) without code of secure_fedsa."""
 import base64, functools, hashlib, itertools, json, math, pathlib, re
 import resource, secrets, struct, subprocess, sys, tomllib, types
@@ -11,6 +11,7 @@ V1 = pathlib.Path(__file__).parents[1] / "v1"
 TABLES = json.loads((V1 / "tables.json").read_text())
 KINDS, FILES = TABLES["kinds"], TABLES["files"]
 SECTIONS = "saliency encoder protection features encryption selection publish limits privacy"
+NOISY, TRAINED, OPEN = "noisy-release", "private-training", "encryption-only"
 TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
 _texts = [path.read_text().replace('$"', r'\\Z"') for path in V1.glob("schemas/*.json")]  # $: LF
 _schemas = [json.loads(re.sub(r'"\$schema": "[^"]*",', "", text)) for text in _texts]  # or types go
@@ -73,35 +74,62 @@ def b_agreement(r: Any) -> None:
         line in raw.split(b"\n"))); content = formed("agreement", tomllib.loads(raw.decode()))
     signatures, parties = content.pop("signatures"), content["parties"]
     for party in parties.values(): party.setdefault("classes", [])
-    r.v = v = types.SimpleNamespace(**content, hash=digest("agreement", content))
-    for name in SECTIONS.split(): vars(v).update(content[name])  # `unit` is that of privacy
+    missing = dict.fromkeys(["answers", "privacy", "neighbours", "delta"])
+    r.v = v = types.SimpleNamespace(**missing | content, hash=digest("agreement", content))
+    for name in SECTIONS.split(): vars(v).update(content.get(name, {"unit": None}))
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
     v.the = {role: name for name, role in v.roles.items()}
     v.smallest = max(v.minimum_cohort, v.max_colluding + 2)
     v.teachers = sorted(name for name, role in v.roles.items() if role == "teacher")
+    v.stated = {name: parties[name]["stated"] for name in v.teachers if "stated" in parties[name]}
     check(R2=len(parties) - len(v.teachers) == len({*v.the} - {"teacher"}) == 3,
-        R4=len({*v.keys.values()}) == len(parties), R6=min(v.agreement_budget, v.data_set_budget) >=
-        v.epsilon, R7=(v.max_records > 1) == (v.unit == "person"), R8=v.he == v.masks,
+        R4=len({*v.keys.values()}) == len(parties), R6=not v.privacy or min(v.agreement_budget,
+        v.data_set_budget) >= v.epsilon, R7=not v.privacy or (v.max_records > 1) == (v.unit ==
+        "person"), R8=v.he == v.masks, R16=not v.answers or v.answers["saliency"] == "alignment" or
+        v.directions > 5, R17=len({*map(canonical, v.stated.values())}) <= 15,
         R9=v.directions <= v.dimension, R11=v.smallest <= v.select <= len(v.teachers), R13=not
         v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he or v.sums or not
         v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not v.simulation); plan(v)
     for name, key in v.keys.items(): signed(key, signatures[name], canonical(content), "agreement")
 def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
+    v.rho = v.run_epsilon = None; v.near = 1e-9 if v.route == NOISY else 1e-6
+    if v.route == NOISY: releases(v); v.run_epsilon = epsilon(v.rho, v.delta)
+    if v.route == OPEN: v.events = {n: {"kind": "no-differential-privacy"} for n in v.teachers}
+    if v.route == TRAINED:
+        names = "noise_multiplier", "sampling_rate", "steps"
+        how = {name: v.stated.get(name, v.training) for name in v.teachers}
+        v.events = {name: {"kind": "dp-sgd"} | {n: how[name][n] for n in names} for name in how}
+        v.run_epsilon = max(training(event, v.delta) for event in v.events.values())
+    check(L2=v.run_epsilon is None or v.run_epsilon <= min(v.epsilon * (1 + v.near),
+        v.agreement_budget, v.data_set_budget, 100)); signals(v)
+def releases(v: Any) -> None:
     add, unit = v.neighbours == "add-remove", max(1, round(v.count_weight * v.grid))
     n = v.grid**2 + unit**2; squared = v.max_records**2 * (n if add else max(4 * v.grid**2, 2 * n))
     sensitivity = math.sqrt(squared)
     while gmpy2.mpq(sensitivity) ** 2 < squared: sensitivity = math.nextafter(sensitivity, math.inf)
     scale = math.nextafter(v.noise_multiplier * sensitivity, math.inf)
-    v.event = {"kind": "discrete-gaussian", "sensitivity": sensitivity, "noise_scale": scale}
+    event = {"kind": "discrete-gaussian", "sensitivity": sensitivity, "noise_scale": scale}
     blocks = {n: min((2 - add) * v.max_records, len(v.parties[n]["classes"])) for n in v.teachers}
-    v.coordinates = {name: count * (v.dimension + 1) for name, count in blocks.items()}
-    check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and max(v.coordinates.values()) <=
-        2**31); exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; v.rho = float(exact)
+    v.events = {n: event | {"coordinates": k * (v.dimension + 1)} for n, k in blocks.items()}
+    check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and max(blocks.values()) *
+        (v.dimension + 1) <= 2**31)
+    exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; v.rho = float(exact)
     if gmpy2.mpq(v.rho) < exact: v.rho = math.nextafter(v.rho, math.inf)
-    check(L2=1e-150 < v.rho < 1e150); v.run_epsilon = epsilon(v.rho, v.delta)
+    check(L2=1e-150 < v.rho < 1e150)
+def training(event: Any, delta: float) -> float:
+    return trained(*(event[n] for n in ("noise_multiplier", "sampling_rate", "steps")), delta)
+@functools.cache
+def trained(noise: float, rate: float, steps: int, delta: float) -> float:  # drv 2.1
+    import dp_accounting as dp; from dp_accounting import pld, rdp  # slow to load
+    step = dp.PoissonSampledDpEvent(rate, dp.GaussianDpEvent(noise))
+    rough = rdp.RdpAccountant([2, 3, 4, 6, 8, 12, 16, 32, 64]).compose(step, steps)
+    if rough.get_epsilon(delta) >= 200: return math.inf
+    interval = {"value_discretization_interval": min(1e-3, 0.02 / noise)}
+    exact: Any = pld.PLDAccountant(dp.NeighboringRelation.ADD_OR_REMOVE_ONE, **interval)
+    return float(exact.compose(step, steps).get_epsilon(delta))
+def signals(v: Any) -> None:
     degree, sizes, t, primes = v.poly_modulus_degree, v.coeff_mod_bit_sizes, v.plain_modulus, {}
-    check(L2=v.run_epsilon <= min(v.epsilon * (1 + 1e-9), v.agreement_budget, v.data_set_budget,
-          100), L3=sum(sizes) <= {4096: 109, 8192: 218, 16384: 438}[degree])
+    check(L3=sum(sizes) <= {4096: 109, 8192: 218, 16384: 438}[degree])
     for size in sizes:
         numbers = range(2**size - 2 * degree + 1, 2 ** (size - 1), -2 * degree)
         primes[size] = sorted(itertools.islice(filter(gmpy2.is_prime, numbers), sizes.count(size)))
@@ -110,7 +138,10 @@ def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
     noise = math.log2(21 * (2 * degree + 1) / last + degree / 2 + 1)
     v.budget = math.log2(math.prod(chain)) - 1 - math.log2(t) - noise  # of one addition
     pairs, number = v.directions * (v.directions + 1) // 2, v.query_modulus_bits // 4 if v.he else 8
-    bound, v.values = pairs * (2 ** (v.bits - 1) - 1) ** 2, v.dimension * (v.dimension + 1) // 2 + 1
+    bound, asked = pairs * (2 ** (v.bits - 1) - 1) ** 2, v.answers or {"form": "scatter"}
+    side = asked["probes"] if asked["form"] == "gram" else v.dimension
+    v.values = side * (side + 1) // 2 + (v.route == NOISY)
+    if asked["form"] == "sketch": v.values = asked["probes"] * asked["width"]
     check(L4=t % (2 * degree) == 1 and gmpy2.is_prime(t) and t not in chosen,
           L5=2 * v.select * v.bound < t, L6=v.budget - math.log2(v.select) >= 1,
           L7=bound.bit_length() + 128 < v.query_modulus_bits and (4 * bound).bit_length() <= 62,
@@ -218,13 +249,20 @@ def segment(r: Any, m: Any) -> Any:  # drv 3: the reserve entry of the agreed ch
     check(F3=all(b["position"] > a["position"] + (b["previous"] != a["hash"]) for a, b in
         itertools.pairwise(m.entries)) and not {"genesis", "superseded"} & {*kinds} and
         kinds.count("reserve") == 1 and kinds.count("commit") <= 1, F4="commit" in kinds)
-    reserve = m.entries[kinds.index("reserve")]
-    charge, total = reserve["body"], reserve["body"]["agreement_rho"]
-    agreed = {"agreement": v.hash, "events": [v.event | {"coordinates": v.coordinates[m.sender]}],
-        "rho": v.rho, "delta": v.delta, "budget": v.agreement_budget}
-    check(F3=kinds.index("reserve") < kinds.index("commit") and total >= v.rho,
-        F4=canonical(charge | agreed) == canonical(charge), F6=m.head == m.entries[-1]["hash"])
-    check(F4=epsilon(total, v.delta) <= v.agreement_budget * (1 + 1e-9)); return reserve
+    reserve = m.entries[kinds.index("reserve")]; charge, event = reserve["body"], v.events[m.sender]
+    agreed = {"agreement": v.hash, "events": [event]}
+    if v.privacy: agreed |= {"delta": v.delta, "budget": v.agreement_budget}
+    if v.route == NOISY: agreed["rho"] = v.rho
+    if v.route == TRAINED: agreed["stated"] = m.sender in v.stated
+    check(F4=canonical(charge | agreed) == canonical(charge), F6=m.head == m.entries[-1]["hash"],
+        F3=kinds.index("reserve") < kinds.index("commit")); most = 0.0
+    if v.route == NOISY:
+        total = charge["agreement_rho"]; check(F3=total >= v.rho); most = epsilon(total, v.delta)
+    if v.route == TRAINED:
+        total, *more = charge["agreement_trainings"]; check(F3=total["steps"] >= event["steps"],
+            F4=not more and canonical(total | {"steps": event["steps"]}) == canonical(event))
+        most = training(total, v.delta)
+    check(F4=not v.privacy or most <= v.agreement_budget * (1 + v.near)); return reserve
 def g_rosters(r: Any) -> None:
     heads = {m.sender: m.head for m in of(r, "ledger")}
     v, order, above = r.v, r.v.scores == "order", {*r.v.teachers, ""}
@@ -345,23 +383,34 @@ def n_summary(r: Any) -> None:
     right = {n: vars(v)[n] for n in ("route", "custody", "protection", "neighbours", "delta")}
     right |= {"run_id": r.run, "simulated": False, "privacy_unit": v.unit, "teachers": rows,
         "values_per_teacher": v.values}
-    told, views = summary["accounting"], summary["epsilon_by_view"].values()
-    near = [(value, v.run_epsilon) for value in [*views, summary["epsilon"], told["epsilon"]]]
-    near += [(told["rho"], v.rho), (told["delta"], v.delta)]; check(N2=canonical(summary | right) ==
-        canonical(summary) and all(math.isclose(value, fact, rel_tol=1e-9) for value, fact in near))
+    if notices(v): right["notices"] = notices(v)
+    told, views, near = summary["accounting"], summary["epsilon_by_view"].values(), []
+    if v.privacy:
+        near = [(value, v.run_epsilon) for value in [*views, summary["epsilon"], told["epsilon"]]]
+        near += [(told[name], vars(v)[name]) for name in ("delta", *["rho"] * (v.route == NOISY))]
+    check(N2=canonical(summary | right) == canonical(summary) and
+        all(math.isclose(value, fact, rel_tol=v.near) for value, fact in near))
+def notices(v: Any) -> list[str]:  # drv 10
+    texts, names = TABLES["notices"], ", ".join(sorted(v.stated))
+    if v.route != TRAINED: return [texts[OPEN]] * (v.route == OPEN)
+    return [texts["floating-point"]] + [texts["stated"].replace("{names}", names)] * bool(names)
 def o_receipt(r: Any) -> None:
     r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
+    route, senders = v.route, {*r.signals}; stating = senders & {*v.stated}
     opened = v.ciphertexts and v.sums and (v.feature_key or not v.he)
-    when = {"always": True, "ciphertexts": v.ciphertexts, "opened": opened}
-    claims = [claim for claim, case in TABLES["recomputed"].items() if when[case]]
-    by = {role: [name] for role, name in the.items()} | {"custodian": [the[v.custody]]}
-    by |= {"ledger-senders": sorted(r.signals), "signers": r.signers}
-    by["aggregator-and-key-holder"] = sorted(map(the.get, both))
-    attested = [{"claim": claim, "by": by[who]} for claim, who in TABLES["attested"].items()
-                if claim not in claims]
+    when = {"always": True, "ciphertexts": v.ciphertexts, "opened": opened, route: True}
+    claims = [claim for claim, case in TABLES["recomputed"].items() if when.get(case)]
+    by = {role: {name} for role, name in the.items()} | {"custodian": {the[v.custody]},
+        "ledger-senders": senders, "signers": r.signers, "stating": stating,
+        "summing": senders if route == NOISY else (), "asking": senders if route == OPEN else (),
+        "training": senders - stating if route == TRAINED else ()}
+    groups = {claim: set().union(*(by[one] for one in who.split("-and-")))
+              for claim, who in TABLES["attested"].items() if claim not in claims}
+    attested = [{"claim": claim, "by": sorted(who)} for claim, who in groups.items() if who]
     ids = {"version": 1, "agreement": v.hash, "run_id": r.run, "transcript_root":
         digest("transcript", sorted(m.digest for m in r.messages))}
     right = ids | {"recomputed": claims, "attested": attested}
+    if notices(v): right["notices"] = notices(v)
     said = r.statement["predicate"]; check(O1=said | ids == said, O3=r.signers ==
         sorted([*map(the.get, both), *r.members]), O2=canonical(said) == canonical(right))
 def p_rest(r: Any) -> None:
