@@ -1,10 +1,11 @@
 """Makes all of protocols/v1/vectors again, or some of it.
 
-    python tests/protocols/make_vectors.py [derivations] [agreements] [runs] [overlays]
+    python tests/protocols/make_vectors.py [derivations] [agreements] [runs] [overlays] [RUN...]
 
 Derivations and agreements repeat byte for byte. Runs are made by real parties, whose identity
 keys are the published test keys, but which draw nonces, keys and noise afresh; overlays are made
-from the runs. So runs and overlays are other bytes each time, and are made together.
+from the runs. So runs and overlays are other bytes each time, and are made together. With names of
+runs, those and what is made from them are made again, and overlays that are not there yet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tests.protocols.cases import (
     lies_messages,
     lies_opening,
     lies_records,
+    lies_routes,
     lies_sum,
     oddities,
     query_vectors,
@@ -52,6 +54,7 @@ REGISTERED = (
     lies_sum,
     lies_keys,
     lies_records,
+    lies_routes,
     oddities,
 )
 """Modules whose import fills the register of lies."""
@@ -119,10 +122,13 @@ def write_texts(folder: Path, files: Mapping[str, str]) -> None:
         (folder / name).write_bytes(text.encode())
 
 
-def make_runs() -> None:
-    """Run, and write the honest runs and two lists of keys."""
-    fresh(RUNS)
-    for name, kind in honest_runs.KINDS.items():
+def make_runs(only: Collection[str] = ()) -> None:
+    """Run, and write the honest runs (or some of them) and two lists of keys."""
+    if not only:
+        fresh(RUNS)
+    for name in only or honest_runs.KINDS:
+        kind = honest_runs.KINDS[name]
+        fresh(RUNS / name)
         with tempfile.TemporaryDirectory() as place:
             write(RUNS / name, honest_runs.make(name, Path(place)))
         verify_folder(RUNS / name)
@@ -193,11 +199,17 @@ def laid(folder: Path, target: Path) -> dict[str, Any]:
     return overlay
 
 
-def make_overlays() -> None:
-    """Write every lie and every oddity, after the verifier has judged it as expected."""
+def make_overlays(bases: Collection[str] = ()) -> None:
+    """Write every lie and every oddity, after the verifier has judged it as expected.
+
+    With names of honest runs, only those of these, and those that are not there yet.
+    """
     for kind, register in (("runs-bad", BAD), ("runs-good", GOOD)):
-        fresh(VECTORS / kind)
+        if not bases:
+            fresh(VECTORS / kind)
         for name, lie in register.items():
+            if bases and lie.base not in bases and (VECTORS / kind / name).exists():
+                continue
             make_overlay(VECTORS / kind / name, lie)
             with tempfile.TemporaryDirectory() as place:
                 overlay = laid(VECTORS / kind / name, Path(place))
@@ -216,10 +228,11 @@ def main(wanted: list[str]) -> None:
         write_texts(VECTORS / "derivations", derivations())
     if not wanted or "agreements" in wanted:
         write_texts(VECTORS / "agreements", agreements())
-    if not wanted or "runs" in wanted:
-        make_runs()
-    if not wanted or {"overlays", "runs"} & set(wanted):
-        make_overlays()
+    only = [name for name in honest_runs.KINDS if name in wanted]
+    if not wanted or "runs" in wanted or only:
+        make_runs(only)
+    if not wanted or {"overlays", "runs"} & set(wanted) or only:
+        make_overlays(only)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ def _places(run: Run) -> dict[str, Place]:
         teacher = letter.header["sender"]
         charge = run.charge_of(letter)
         if isinstance(charge, dict) and "body" in charge:
-            entries = ("events", "rho", "agreement_rho", "delta", "budget")
-            found |= {f"planned:{teacher}:{entry}": (charge["body"], entry) for entry in entries}
+            found |= {f"planned:{teacher}:{entry}": (charge["body"], entry) for entry in _CHARGED}
     for place, roster in enumerate(run.of("roster")):
         with suppress(*ILL_FORMED):
             heads = roster.body["ledger_heads"]
@@ -69,7 +68,7 @@ def _places(run: Run) -> dict[str, Place]:
     add("logged", lambda: run.log[0]["body"], "members", "data_sets", "signal_ids")
     add("ledger-files", lambda: run.ledgers, *run.ledgers)
     add("summary", lambda: run.summary, *_SUMMARY)
-    add("claims", lambda: run.statement["predicate"], "recomputed", "attested")
+    add("claims", lambda: run.statement["predicate"], "recomputed", "attested", "notices")
     add("claims", lambda: vars(run), "signers")
     return found
 
@@ -109,7 +108,9 @@ _VALUES: dict[str, Callable[[Run], Json]] = {
     "recomputed": lambda run: formulas.recomputed(run.terms),
     "attested": lambda run: formulas.attested(run.terms, _members(run), run.charges),
     "signers": lambda run: formulas.signers(run.terms, _members(run)),
+    "notices": lambda run: formulas.notices(run.terms),
 }
+_CHARGED = ("events", "rho", "agreement_rho", "stated", "agreement_trainings", "delta", "budget")
 
 
 def ledger_lines(run: Run, file: str) -> list[Json]:
@@ -122,14 +123,15 @@ def ledger_lines(run: Run, file: str) -> list[Json]:
 
 def _charge(run: Run, teacher: str) -> dict[str, Json]:
     events = [formulas.planned_event(run.terms, teacher)]
-    cost, privacy = formulas.rho(events), run.terms["privacy"]
-    return {
-        "events": events,
-        "rho": cost,
-        "agreement_rho": cost,
-        "delta": privacy["delta"],
-        "budget": privacy["agreement_budget"],
-    }
+    route, privacy = run.terms["route"], run.terms.get("privacy")
+    if route == formulas.OPEN:
+        return {"events": events}
+    terms = {"delta": privacy["delta"], "budget": privacy["agreement_budget"]}
+    if route == formulas.TRAINED:
+        stated = "stated" in run.terms["parties"][teacher]
+        return {"events": events, "stated": stated, "agreement_trainings": events, **terms}
+    cost = formulas.rho(events)
+    return {"events": events, "rho": cost, "agreement_rho": cost, **terms}
 
 
 def _total(run: Run) -> list[int]:
@@ -149,10 +151,30 @@ def _centred(run: Run) -> list[int]:
     return [formulas.centred(each, modulus) for each in _total(run)]
 
 
-def _spent(run: Run) -> dict[str, float]:
+def _spent(run: Run) -> dict[str, float] | None:
+    """Return what stands under accounting."""
+    if run.terms["route"] == formulas.OPEN:
+        return None
+    if run.terms["route"] == formulas.TRAINED:
+        delta = run.terms["privacy"]["delta"]
+        events = [
+            formulas.planned_event(run.terms, name) for name in formulas.names(run.terms, "teacher")
+        ]
+        worst = max(formulas.trained_epsilon([event], delta) for event in events)
+        return {"epsilon": worst, "delta": delta}
     cost = max(formulas.rho(charge["body"]["events"]) for charge in run.charges.values())
     delta = run.terms["privacy"]["delta"]
     return {"epsilon": formulas.epsilon(cost, delta), "rho": cost, "delta": delta}
+
+
+def _epsilon(run: Run) -> float | None:
+    spent = _spent(run)
+    return spent and spent["epsilon"]
+
+
+def _promised(run: Run, entry: str) -> Json:
+    """Return an entry of the promise; null without one."""
+    return None if run.terms["route"] == formulas.OPEN else run.terms["privacy"][entry]
 
 
 def _teachers(run: Run) -> Json:
@@ -173,12 +195,13 @@ _SUMMARY: dict[str, Callable[[Run], Json]] = {
     "route": lambda run: run.terms["route"],
     "custody": lambda run: run.terms["custody"],
     "protection": lambda run: run.terms["protection"],
-    "delta": lambda run: run.terms["privacy"]["delta"],
-    "privacy_unit": lambda run: run.terms["privacy"]["unit"],
-    "neighbours": lambda run: run.terms["privacy"]["neighbours"],
+    "delta": lambda run: _promised(run, "delta"),
+    "privacy_unit": lambda run: _promised(run, "unit"),
+    "neighbours": lambda run: _promised(run, "neighbours"),
     "values_per_teacher": lambda run: formulas.feature_values(run.terms),
     "teachers": _teachers,
-    "epsilon": lambda run: _spent(run)["epsilon"],
-    "epsilon_by_view": lambda run: dict.fromkeys(formulas.VIEWS, _spent(run)["epsilon"]),
-    "accounting": lambda run: {**run.summary["accounting"], **_spent(run)},
+    "epsilon": _epsilon,
+    "epsilon_by_view": lambda run: dict.fromkeys(formulas.VIEWS, _epsilon(run)),
+    "accounting": lambda run: (spent := _spent(run)) and {**run.summary["accounting"], **spent},
+    "notices": lambda run: formulas.notices(run.terms),
 }

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gmpy2
@@ -28,6 +29,10 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 VIEWS = ("other-teachers", "aggregator", "key-holder", "student", "auditor", "all-others-together")
 KEY_TEXT = "secure-fedsa test vector key, known to everybody: "
 """Before a party's name: what the published test keys are the SHA-256 of."""
+NOISY, TRAINED, OPEN = "noisy-release", "private-training", "encryption-only"
+NOTICES: dict[str, str] = json.loads(
+    (Path(__file__).resolve().parents[3] / "protocols" / "v1" / "tables.json").read_text("utf-8")
+)["notices"]
 
 Json = Any
 
@@ -130,11 +135,25 @@ def names(terms: Json, role: str) -> list[str]:
 def feature_values(terms: Json) -> int:
     """Return V."""
     width: int = terms["encoder"]["dimension"]
-    return width * (width + 1) // 2 + 1
+    answers = terms.get("answers")
+    if answers is None:
+        return width * (width + 1) // 2 + 1
+    count: int = answers["probes"]
+    if answers["form"] == "sketch":
+        return count * int(answers["width"])
+    side = count if answers["form"] == "gram" else width
+    return side * (side + 1) // 2
 
 
 def planned_event(terms: Json, teacher: str) -> dict[str, Any]:
-    """Return a teacher's planned event (derivations.md, 2)."""
+    """Return a teacher's planned event (derivations.md, 2 and 2.1)."""
+    route = terms.get("route", NOISY)
+    if route == OPEN:
+        return {"kind": "no-differential-privacy"}
+    if route == TRAINED:
+        how = terms["parties"][teacher].get("stated", terms["training"])
+        entries = ("noise_multiplier", "sampling_rate", "steps")
+        return {"kind": "dp-sgd", **{entry: how[entry] for entry in entries}}
     privacy = terms["privacy"]
     grid, most = privacy["grid"], privacy["max_records"]
     unit = max(1, round(float(privacy["count_weight"]) * grid))
@@ -182,6 +201,53 @@ def epsilon(cost: float, delta: float) -> float:
         left, right = low + (high - low) / 3, high - (high - low) / 3
         low, high = (low, right) if at(left) < at(right) else (left, high)
     return max(0.0, at(low))
+
+
+def merged(trainings: Iterable[Json]) -> list[Json]:
+    """Return trainings merged, in order (derivations.md, 2.1)."""
+    steps: dict[tuple[float, float], int] = {}
+    for event in trainings:
+        kind = event["noise_multiplier"], event["sampling_rate"]
+        steps[kind] = steps.get(kind, 0) + event["steps"]
+    return [
+        {"kind": "dp-sgd", "noise_multiplier": noise, "sampling_rate": rate, "steps": count}
+        for (noise, rate), count in sorted(steps.items())
+    ]
+
+
+def trained_epsilon(trainings: Iterable[Json], delta: float) -> float:
+    """Return the epsilon of trainings."""
+    listed = [
+        (event["noise_multiplier"], event["sampling_rate"], event["steps"])
+        for event in merged(trainings)
+    ]
+    return _trained_epsilon(tuple(listed), delta)
+
+
+@cache
+def _trained_epsilon(trainings: tuple[tuple[float, float, int], ...], delta: float) -> float:
+    from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    accountant = PLDAccountant(
+        NeighboringRelation.ADD_OR_REMOVE_ONE,
+        value_discretization_interval=min(1e-3, 0.02 / min(noise for noise, _, _ in trainings)),
+    )
+    for noise, rate, steps in trainings:
+        accountant.compose(PoissonSampledDpEvent(rate, GaussianDpEvent(noise)), steps)
+    return float(accountant.get_epsilon(delta))
+
+
+def amount_epsilon(amount: Json, delta: float) -> float:
+    """Return the epsilon of an amount (derivations.md, 2.2)."""
+    if not isinstance(amount, dict):
+        return epsilon(amount, delta)
+    if amount["unprotected"]:
+        return math.inf
+    if amount["rho"] == 0:
+        return trained_epsilon(amount["trainings"], delta)
+    half = delta / 2
+    return epsilon(amount["rho"], half) + trained_epsilon(amount["trainings"], half)
 
 
 # --- the run -----------------------------------------------------------------------
@@ -306,8 +372,9 @@ def recomputed(terms: Json) -> list[str]:
     """Return the claims that anybody can recompute (derivations.md, 10)."""
     publish = terms["publish"]
     opened = publish["feature_key"] or not terms["protection"]["he"]
-    claims = ["file-hashes", "signatures", "run-id", "keys", "ledger-segments", "accounting"]
-    claims += ["policy", "roster"]
+    spent = {NOISY: "accounting", TRAINED: "training-accounting", OPEN: "no-differential-privacy"}
+    claims = ["file-hashes", "signatures", "run-id", "keys", "ledger-segments"]
+    claims += [spent[terms["route"]], "policy", "roster"]
     claims += ["homomorphic-sum"] * bool(publish["ciphertexts"])
     claims += ["decryption"] * bool(publish["ciphertexts"] and publish["sums"] and opened)
     return [*claims, "student-hash"]
@@ -317,7 +384,17 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     """Return the claims that are somebody's word (derivations.md, 10)."""
     both = names(terms, "aggregator") + names(terms, "key-holder")
     everybody, shown = signers(terms, members), recomputed(terms)
-    by = dict.fromkeys(("data-was-real", "private-summary", "noise-was-drawn"), sorted(charged))
+    senders, route = sorted(charged), terms["route"]
+    stating = [name for name in senders if "stated" in terms["parties"][name]]
+    training = [name for name in senders if name not in stating]
+    by = {"data-was-real": senders}
+    if route == NOISY:
+        by |= {"private-summary": senders, "noise-was-drawn": senders}
+    if route == TRAINED:
+        by |= {"private-training": training, "noise-was-drawn": training} if training else {}
+        by |= {"stated-training": stating, "own-model": stating} if stating else {}
+    if route == OPEN:
+        by["own-model"] = senders
     by["selection"] = both
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
@@ -325,3 +402,14 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     by["student-training"] = names(terms, "student")
     by |= dict.fromkeys(("accuracy", "sizes-and-times"), names(terms, "aggregator"))
     return [{"claim": claim, "by": sorted(who)} for claim, who in by.items()]
+
+
+def notices(terms: Json) -> list[str]:
+    """Return what summary and receipt say in words (derivations.md, 10)."""
+    if terms["route"] == OPEN:
+        return [NOTICES[OPEN]]
+    if terms["route"] == NOISY:
+        return []
+    stated = [name for name in names(terms, "teacher") if "stated" in terms["parties"][name]]
+    words = [NOTICES["stated"].replace("{names}", ", ".join(stated))] if stated else []
+    return [NOTICES["floating-point"], *words]

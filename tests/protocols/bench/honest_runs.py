@@ -24,6 +24,7 @@ from tests.audit import folders
 from tests.engines.network import Network, muted
 from tests.protocols.bench import following, formulas
 from tests.protocols.bench.resigning import Run
+from tests.routes import Shape, encryption_only, private_training, trained_models
 from tests.support import CLASSES, encoder, make_world, table
 
 VECTORS = Path(__file__).resolve().parents[3] / "protocols" / "v1" / "vectors"
@@ -41,6 +42,8 @@ class Kind:
         about: For people.
         teachers: How many take part.
         changes: To the toy agreement.
+        shape: What makes of it an agreement of another route.
+        models: How many teachers, the first ones, bring trained models.
         lost: A teacher whose roster signature and mask values reach nobody.
     """
 
@@ -48,6 +51,8 @@ class Kind:
     teachers: int
     changes: dict[str, Any] = field(default_factory=dict)
     lost: str = ""
+    shape: Shape | None = None
+    models: int = 0
 
 
 KINDS: dict[str, Kind] = {
@@ -64,6 +69,21 @@ KINDS: dict[str, Kind] = {
         4,
         {"protection": _OPEN, "publish": {"scores": "order"}},
         lost="teacher-1",
+    ),
+    "private-training": Kind(
+        "models trained by DP-SGD, one of them stated; without encryption, scores and sum "
+        "published; three of four teachers selected",
+        4,
+        {"protection": _OPEN, "selection": {"select": 3}},
+        shape=private_training("sketch", stated=["teacher-1"]),
+        models=1,
+    ),
+    "encryption-only": Kind(
+        "no differential privacy; encrypted, custody key-holder, scores and sum published",
+        3,
+        {"publish": {"feature_key": False, "ciphertexts": False}},
+        shape=encryption_only("scatter"),
+        models=3,
     ),
 }
 
@@ -83,6 +103,7 @@ def make(name: str, place: Path) -> dict[str, bytes]:
     kind = KINDS[name]
     title = f"Test vector {name}: its keys are known to everybody"
     world = make_world(place, kind.teachers, title=title, **kind.changes)
+    world.shape, world.brought = kind.shape, dict(trained_models(kind.models))
     for party in parties(kind):
         (place / party).mkdir(parents=True)
         secret = formulas.known_key(party).private_bytes_raw()
