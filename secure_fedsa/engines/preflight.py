@@ -11,9 +11,16 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.engines.hashes import probes_hash
-from secure_fedsa.errors import AgreementError, StorageError, UsageError
+from secure_fedsa.errors import AgreementError, DataError, StorageError, UsageError
+from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.attribution import attribution_saliency
-from secure_fedsa.models.dp_sgd import check_trainable, initialise
+from secure_fedsa.models.dp_sgd import (
+    check_separate,
+    check_targets,
+    check_trainable,
+    initialise,
+    made_up,
+)
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.teachers import Brought, PrivateData, PrivateModel, TrainedModel
 from secure_fedsa.privacy.amounts import Amount
@@ -114,33 +121,53 @@ def check_brought(
     _check_route(brought, agreement, me)
     if isinstance(brought, PrivateData):
         check_records(brought.records, brought.labels, encoder, me)
+        if agreement.answers is not None and agreement.answers.saliency != "alignment":
+            raise AgreementError(
+                "answers.saliency",
+                f"is {agreement.answers.saliency}, and {me}'s classifier takes encoded records.",
+                do='Agree on "alignment", or bring a module that takes images.',
+            )
         return
     assert probes is not None
     if isinstance(brought, PrivateModel):
         assert agreement.training is not None
         if len(brought.targets) != len(brought.records):
             raise UsageError(f"{me} has not one target for each record.")
-        if brought.head == "classification" and brought.targets.dtype.kind not in "iu":
-            raise UsageError(
-                f"{me}'s targets are {brought.targets.dtype}.",
-                do="Give whole numbers of its own classes, or name another head.",
-            )
         check_trainable(brought.module)
         initialise(brought.module, seed=agreement.training.seed)
         adapter = adapter_of(brought)
-        adapter.tensor(brought.records[:0])
     else:
         adapter = brought.adapter
     few = probes[:2]
     outputs, classes = adapter.outputs(few), len(agreement.parties[me].classes)
-    if adapter.head == "classification" and outputs.shape[1] not in (classes, classes - 1):
+    told = outputs.shape[1]
+    binary = classes == 2 and told == 1  # the probability of one of the two
+    if adapter.head == "classification" and told != classes and not binary:
         raise AgreementError(
-            f"parties.{me}.classes", f"are {classes}; its model tells {outputs.shape[1]} apart."
+            f"parties.{me}.classes", f"are {classes}; its model tells {told} apart."
         )
+    if isinstance(brought, PrivateModel):
+        _check_training(brought, adapter, classes)
     adapter.features(few)
     kind = agreement.asked.saliency
     if kind != "alignment":
         attribution_saliency(adapter, few, kind, values=agreement.saliency.values)
+
+
+def _check_training(brought: PrivateModel, adapter: TeacherAdapter, classes: int) -> None:
+    """Refuse what would stop a training after its charge; no private value is looked at."""
+    module = brought.module
+    module.train()  # as it is trained: dropout and the like mix records only then
+    try:
+        nobodys = made_up(adapter.tensor(brought.records[:0]))
+        check_separate(module, nobodys)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise DataError(
+            f"The module cannot take records of shape {brought.records.shape[1:]}.",
+            why=f"{type(error).__name__} in its forward pass.",
+            do="Give PrivateModel records and a `prepare` that suit its module.",
+        ) from error
+    check_targets(module, nobodys, brought.targets, head=brought.head, classes=classes)
 
 
 def _check_route(brought: Brought, agreement: Agreement, me: str) -> None:

@@ -119,6 +119,44 @@ def check_separate(module: nn.Module, records: torch.Tensor) -> None:
         )
 
 
+def check_targets(
+    module: nn.Module, records: torch.Tensor, targets: Targets, *, head: Head, classes: int
+) -> None:
+    """Refuse targets of which a module could not learn, by their form alone.
+
+    Args:
+        module: It is asked about ``records``.
+        records: Public or made up, as the module takes them.
+        targets: Their values are not looked at.
+        head: The loss.
+        classes: Public number of classes.
+
+    Raises:
+        UsageError: If they are no numbers, or do not go with what the module returns.
+    """
+    kinds = "iu" if head == "classification" else "biuf"
+    if targets.dtype.kind not in kinds:
+        raise UsageError(
+            f"Targets of {targets.dtype} are not what {head} learns from.",
+            do="Give whole numbers of the teacher's own classes, or name another head."
+            if head == "classification"
+            else "Give numbers.",
+        )
+    last = np.full((len(records), *targets.shape[1:]), max(0, classes - 1), dtype=np.int64)
+    goals, _ = _goals(last, head, classes=classes)
+    with torch.no_grad():
+        answers = module(records)
+        try:
+            loss_of(head, answers, goals)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise UsageError(
+                f"Targets of shape {targets.shape[1:]} a record and {classes} classes do not go "
+                f"with a module that returns {tuple(answers.shape[1:])} a record.",
+                do="Classification takes one logit a class and one label a record; other heads "
+                "take targets of the shape of what the module returns.",
+            ) from error
+
+
 def initialise(module: nn.Module, *, seed: int) -> None:
     """Give every parameter a new start from a public seed, so that no training is left in it.
 
@@ -200,7 +238,7 @@ def train_privately(
     goals, usable = _goals(targets, head, classes=classes)
     usable &= records.flatten(1).isfinite().all(dim=1)
     module.train()
-    check_separate(module, _made_up(records))
+    check_separate(module, made_up(records))
     watched = GradSampleModule(module, loss_reduction="sum")
     weights = [p for p in module.parameters() if p.requires_grad]
     plain: torch.optim.Optimizer = (
@@ -245,7 +283,7 @@ def train_privately(
     module.eval()
 
 
-def _made_up(records: torch.Tensor) -> torch.Tensor:
+def made_up(records: torch.Tensor) -> torch.Tensor:
     """Return three records of the same form that are nobody's."""
     generator = training_generator(0, "made-up records")
     shape = (3, *records.shape[1:])
