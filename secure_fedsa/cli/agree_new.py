@@ -103,14 +103,13 @@ def _add_route(group: Any) -> None:
     group.add_argument(
         "--form",
         choices=("sketch", "gram", "scatter"),
-        default="sketch",
-        help="how models answer (default: sketch)",
+        help="how models answer (default: scatter; without differential privacy sketch)",
     )
     group.add_argument(
         "--asked",
         metavar="N",
         type=whole(2),
-        help="probes that models are asked about (default: 2000; 1000 for gram)",
+        help="probes that models are asked about (default: 5000; sketch 2000, gram 1000)",
     )
     group.add_argument(
         "--width", metavar="N", type=whole(1), default=128, help="of a sketch (default: 128)"
@@ -273,17 +272,23 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -> Choices:
-    from secure_fedsa.agreement import Answers, Publish
-    from secure_fedsa.cli.drafting import SELECT, Choices, asked
+    from secure_fedsa.agreement import Publish
+    from secure_fedsa.cli.drafting import SELECT, Choices, asked, usual_form
 
     encrypted = arguments.encryption == "on"
     sums = arguments.publish_sums != "no"
     # Uploads that are not encrypted would show a sum that stays sealed.
     ciphertexts = arguments.publish_ciphertexts or ("yes" if encrypted or sums else "no")
     serves = encrypted and sums and ciphertexts == "yes"
-    form = arguments.form
-    most = arguments.asked or (1000 if form == "gram" else 2000)
-    answers = Answers(form, most, arguments.width, arguments.saliency)
+    answers = None
+    if arguments.route != "noisy-release":
+        answers = asked(
+            len(public.probes),
+            arguments.form or usual_form(arguments.route),
+            most=arguments.asked,
+            width=arguments.width,
+            saliency=arguments.saliency,
+        )
     feature_key = arguments.publish_feature_key or ("yes" if serves else "no")
     return Choices(
         title=arguments.title or f"Knowledge amalgamation over {public.source}",
@@ -307,7 +312,7 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
             feature_key=feature_key == "yes",
         ),
         route=arguments.route,
-        answers=asked(len(public.probes), answers),
+        answers=answers,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement, Party, Publish, Route
-from secure_fedsa.cli.drafting import Choices, asked, draft, encoder_spec
+from secure_fedsa.cli.drafting import Choices, asked, draft, encoder_spec, usual_form
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import UsageError
@@ -83,5 +83,7 @@ def _choices(options: DemoOptions, data: DemoData) -> Choices:
         encryption=options.encryption,
         publish=Publish("values", ciphertexts=True, sums=True, feature_key=options.encryption),
         route=options.route,
-        answers=asked(len(data.probes)),
+        answers=None
+        if options.route == NOISY_RELEASE
+        else asked(len(data.probes), usual_form(options.route)),
     )

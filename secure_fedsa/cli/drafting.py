@@ -6,7 +6,7 @@ The demo and ``agree new`` draft the same agreements.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from secure_fedsa.agreement import (
@@ -46,8 +46,9 @@ RUNS_IN_BUDGET = 10
 LEAST_DATA_SET_BUDGET = 20.0
 ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
 CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
-ASKED = Answers("sketch", probes=2000, width=128, saliency="alignment")
-"""What models are asked unless people choose otherwise (docs/decisions/0014)."""
+MOST_ASKED = {"sketch": 2000, "gram": 1000, "scatter": 5000}
+"""Probes that models are asked about, by the form of their answers: what it costs bounds it."""
+SKETCH_WIDTH = 128
 _FEATURE_BOUND = 2**26
 _GRID = 2**16
 _DIMENSION_OF_HEADS, _DIMENSION_OF_MODELS = 256, 512
@@ -76,7 +77,7 @@ class Choices:
         encryption: False for the arm without encryption and masks.
         publish: What the run folder shows.
         route: What makes the teachers' signals private.
-        answers: What models are asked, in the routes whose teachers are models.
+        answers: What models are asked; None for the route noisy-release.
     """
 
     title: str
@@ -95,7 +96,7 @@ class Choices:
     encryption: bool = True
     publish: Publish = CHECKABLE
     route: Route = NOISY_RELEASE
-    answers: Answers = ASKED
+    answers: Answers | None = None
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -119,10 +120,26 @@ def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
     return EncoderSpec(dimension=min(_DIMENSION_OF_MODELS, useful_dimension(1, 0.0, probes)))
 
 
-def asked(probes: int, answers: Answers = ASKED) -> Answers:
+def usual_form(route: Route) -> Literal["sketch", "scatter"]:
+    """Return the form in which models answer unless people choose another.
+
+    A scatter is the smallest and as good (docs/decisions/0014). But it is the same in every run,
+    which a route without differential privacy had better not have.
+    """
+    return "sketch" if route == ENCRYPTION_ONLY else "scatter"
+
+
+def asked(
+    probes: int,
+    form: Literal["sketch", "gram", "scatter"],
+    *,
+    most: int | None = None,
+    width: int = SKETCH_WIDTH,
+    saliency: Literal["alignment", "grad-cam", "input-x-gradient"] = "alignment",
+) -> Answers:
     """Return what models are asked where there are so many probes; only a sketch has a width."""
-    width = answers.width if answers.form == "sketch" else 0
-    return replace(answers, probes=min(answers.probes, probes), width=width)
+    count = min(most or MOST_ASKED[form], probes)
+    return Answers(form, count, width if form == "sketch" else 0, saliency)
 
 
 def draft(
@@ -137,8 +154,7 @@ def draft(
         probes_sha256: Hash of the probes that it was fitted to.
     """
     scale, bfv = SaliencyScale.of(encoder), BfvParameters()
-    private = choices.route != ENCRYPTION_ONLY
-    answers = None if choices.route == NOISY_RELEASE else choices.answers
+    private, answers = choices.route != ENCRYPTION_ONLY, choices.answers
     return Agreement(
         version=1,
         title=choices.title,
@@ -230,5 +246,6 @@ def _threshold(choices: Choices) -> float:
     if choices.threshold is not None:
         return choices.threshold
     if choices.route == ENCRYPTION_ONLY:
-        return MODEL_THRESHOLD if choices.answers.saliency == "alignment" else 0.0
+        aligned = choices.answers is None or choices.answers.saliency == "alignment"
+        return MODEL_THRESHOLD if aligned else 0.0
     return THRESHOLD
