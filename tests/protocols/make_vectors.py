@@ -29,6 +29,7 @@ from tests.protocols.bench import following, formulas, honest_runs
 from tests.protocols.bench.honest_runs import RUNS, VECTORS
 from tests.protocols.cases import (
     agreement_vectors,
+    amount_vectors,
     derivation_vectors,
     encoding_vectors,
     ledger_vectors,
@@ -79,6 +80,9 @@ DERIVATIONS: dict[str, Callable[[], Any]] = {
     "query-moduli": query_vectors.query_moduli,
     "query-ciphertexts": query_vectors.query_ciphertexts,
     "ledger-segments": ledger_vectors.ledger_segments,
+    "trainings": amount_vectors.trainings,
+    "amounts": amount_vectors.amounts,
+    "inheritance": amount_vectors.inheritance,
 }
 
 

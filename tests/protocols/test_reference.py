@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import shutil
 import sys
@@ -174,6 +175,19 @@ def test_encodings() -> None:
         key, signature = case["public_key"], case["signature"]
         verify = partial(reference.signed, key, signature, data, "envelope")
         judged(case, verify, "no check of its own", InvalidSignature)
+
+
+def test_trainings() -> None:
+    """The epsilon of one training, by the reference alone."""
+    found = 0
+    for case in cases("trainings"):
+        (event, *more), delta = case["merged"], case["delta"]
+        if more or delta < 1e-13:  # no agreed charge has several, and no agreement such a delta
+            continue
+        expected = math.inf if case["epsilon"] is None else case["epsilon"]
+        assert REFERENCE_CODE.training(event, delta) == pytest.approx(expected, rel=1e-6)
+        found += 1
+    assert found >= 6
 
 
 def test_query_moduli() -> None:

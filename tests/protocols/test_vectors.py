@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,12 +30,18 @@ from secure_fedsa.encryption.query_proof import (
     verify_modulus,
     verify_query,
 )
-from secure_fedsa.errors import AgreementError, SecureFedsaError, VerificationError
+from secure_fedsa.errors import (
+    AgreementError,
+    PrivacyParameterError,
+    SecureFedsaError,
+    VerificationError,
+)
 from secure_fedsa.messages import Roster
 from secure_fedsa.planning import plan
 from secure_fedsa.privacy.accountant import epsilon_from_rho, rho_of
-from secure_fedsa.privacy.events import events_from_list
-from secure_fedsa.privacy.ledger_books import verify_segment
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.events import events_from_list, events_to_list
+from secure_fedsa.privacy.ledger_books import replay, verify_segment
 from secure_fedsa.privacy.mechanisms import count_unit, plan_release
 from secure_fedsa.report.receipt import open_receipt, transcript_root
 from secure_fedsa.roles.rosters import roster_hash_of
@@ -287,6 +294,45 @@ def test_ledger_segments() -> None:
     """A segment that is taken for sound hides a charge."""
     for case in cases("ledger-segments"):
         judged(case, partial(verify_segment, case["entries"]))
+
+
+def test_trainings() -> None:
+    """Who composes them in another way refuses honest runs, or takes dear ones for cheap."""
+    for case in cases("trainings"):
+        amount = Amount.of(events_from_list(case["events"]))
+        assert events_to_list(amount.trainings) == case["merged"], case["name"]
+        if case["epsilon"] is None:
+            with pytest.raises(PrivacyParameterError):
+                amount.epsilon(case["delta"])
+        else:
+            found = amount.epsilon(case["delta"])
+            assert found == pytest.approx(case["epsilon"], rel=1e-6), case["name"]
+
+
+def test_amounts() -> None:
+    """What a new version of a data set inherits decides whether it may be used again."""
+    for case in cases("amounts"):
+        judged(case, partial(Amount.from_json, case["amount"]))
+        if case["good"]:
+            amount = Amount.from_json(case["amount"])
+            assert amount.to_json() == case["amount"]
+            _spent(amount, case, case["delta"])
+
+
+def test_inheritance() -> None:
+    """People who are in both versions of a data set spend once for both."""
+    for case in cases("inheritance"):
+        judged(case, partial(replay, [case["entry"]]))
+        if case["good"]:
+            _spent(replay([case["entry"]]).spent(), case, case["entry"]["body"]["delta"])
+
+
+def _spent(amount: Amount, case: Json, delta: float) -> None:
+    expected = math.inf if case["epsilon"] is None else case["epsilon"]
+    if expected:  # an amount of nothing has no epsilon to state
+        assert amount.epsilon(delta) == pytest.approx(expected, rel=1e-6), case["name"]
+    else:
+        assert amount == Amount(), case["name"]
 
 
 AGREEMENTS = json.loads((VECTORS / "agreements" / "cases.json").read_text("utf-8"))["cases"]

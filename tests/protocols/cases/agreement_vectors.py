@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from tests.protocols.bench import formulas
+from tests.protocols.cases import agreements_of_routes
 from tests.protocols.cases.agreements import (
     HE_OFF,
     PERSON,
@@ -19,7 +20,7 @@ from tests.protocols.cases.agreements import (
 
 def bad() -> list[Case]:
     """Return the bad agreements."""
-    return [*_forms(), *_rules(), *_numbers(), *_plans()]
+    return [*_forms(), *_rules(), *_numbers(), *_plans(), *agreements_of_routes.bad()]
 
 
 def _forms() -> list[Case]:
@@ -65,7 +66,7 @@ def _forms() -> list[Case]:
         put("selection.threshold", 2**53, "an-integer-of-2-to-53", "B2"),
         put("limits.max_burned", 2**53, "an-integer-of-2-to-53", "B2"),
         put("limits.max_burned", -(2**63), "an-integer-of-minus-2-to-63", "B2"),
-        put("route", "private-training", "another", "B2"),
+        put("route", "no-privacy", "another", "B2"),
         put("route", "Noisy-Release", "in-capitals", "B2"),
         put("custody", "student", "another", "B2"),
         put("privacy.unit", "records", "another", "B2"),
@@ -368,4 +369,5 @@ def good() -> list[Case]:
         put("parties.teacher-1.classes", ["", " "], "class-names-of-any-text"),
         Case("comment-with-dots", "", "", text=lambda text: f" \t# {'.' * 200}\n{text}"),
         Case("carriage-returns", "", "", text=lambda text: text.replace("\n", "\r\n")),
+        *agreements_of_routes.good(),
     ]

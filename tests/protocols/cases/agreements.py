@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tomli_w
@@ -74,6 +74,38 @@ def terms() -> Json:
     }
 
 
+def _asking(made: Json) -> Json:
+    """Turn the agreement into one whose teachers are asked about probes."""
+    made["answers"] = {"form": "sketch", "probes": 20, "width": 4, "saliency": "alignment"}
+    return made
+
+
+def trained(made: Json) -> None:
+    """Turn the agreement into one of private-training, with one training stated."""
+    _asking(made)["route"] = "private-training"
+    for entry in ("clip_norm", "grid", "count_weight", "count_floor", "noise_multiplier"):
+        del made["privacy"][entry]
+    steps = {"sampling_rate": 0.5, "steps": 12, "noise_multiplier": 2.5}
+    made["training"] = {
+        **steps,
+        "clip_norm": 1.0,
+        "denominator": 100.0,
+        "learning_rate": 0.5,
+        "momentum": 0.9,
+        "averaged": 0.5,
+        "optimiser": "sgd",
+        "seed": 0,
+    }
+    made["parties"]["teacher-1"]["stated"] = dict(steps)
+
+
+def unprotected(made: Json) -> None:
+    """Turn the agreement into one of encryption-only."""
+    _asking(made)["route"] = "encryption-only"
+    del made["privacy"]
+    made["protection"]["dp"] = False
+
+
 def signed(content: Json) -> Json:
     """Return an agreement with the signatures of all parties that have a test key."""
     try:
@@ -97,10 +129,11 @@ class Case:
 
     Attributes:
         name: What it is, without the clause.
-        rule: B1, B2, R1 to R14 or L1 to L7; empty for a good one.
+        rule: B1, B2, R1 to R17 or L1 to L9; empty for a good one.
         clause: The entry that a refusal names.
         change: What is changed.
         text: What becomes of the file's text.
+        route: What makes the agreement one of another route, before it is changed.
     """
 
     name: str
@@ -108,16 +141,20 @@ class Case:
     clause: str
     change: Callable[[Json], None] = _unchanged
     text: Callable[[str], str] = lambda text: text
+    route: Callable[[Json], None] = _unchanged
 
     @property
     def file(self) -> str:
         """The file's name in its folder."""
         clause = "".join(c if c.isalnum() or c in "._" else "-" for c in self.clause)
-        return f"{clause}-{self.name}.toml".lstrip("-") if self.rule else f"{self.name}.toml"
+        name = {"trained": "training-", "unprotected": "open-"}.get(self.route.__name__, "")
+        name += self.name
+        return f"{clause}-{name}.toml".lstrip("-") if self.rule else f"{name}.toml"
 
     def toml(self) -> str:
         """Return the file's text."""
         made = terms()
+        self.route(made)
         self.change(made)
         about = f"{self.rule} {self.clause}, {self.name}" if self.rule else self.name
         return self.text(COMMENT.format(about.replace("\n", " ")) + tomli_w.dumps(signed(made)))
@@ -155,6 +192,11 @@ def rename(old: str, new: str, name: str, rule: str = "R3") -> Case:
         made["parties"][new]["key"] = formulas.public(formulas.known_key(new))
 
     return Case(name, rule, f"parties.{new}" if rule else "", tell)
+
+
+def of_route(route: Callable[[Json], None], *cases: Case) -> list[Case]:
+    """Return cases of another route."""
+    return [replace(case, route=route) for case in cases]
 
 
 def without(path: str, rule: str = "B2") -> Case:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.protocols.bench import formulas
 from tests.protocols.bench.formulas import sha256
+from tests.protocols.cases.amount_vectors import training
 from tests.protocols.cases.given import AGREEMENT, RUN, File, Json
 
 # --- ledgers -------------------------------------------------------------------------------------
@@ -128,10 +129,15 @@ def ledger_segments() -> File:
         {"name": "hash in capitals", "good": False, "entries": _chained_entries([reserve])}
     )
     cases[-1]["entries"][0]["hash"] = cases[-1]["entries"][0]["hash"].upper()
-    for name, good, change in _charges():
-        body = copy.deepcopy(_charge())
-        change(body)
-        add(name, good, ("reserve", body, {}), commit)
+    for honest, changes in (
+        (_charge(), _charges()),
+        (_training_charge(), _training_charges()),
+        (_open_charge(), _open_charges()),
+    ):
+        for name, good, change in changes:
+            body = copy.deepcopy(honest)
+            change(body)
+            add(name, good, ("reserve", body, {}), commit)
     return {"source": "derivations.md, 3: whether a segment is sound", "cases": cases}
 
 
@@ -165,6 +171,96 @@ def _charges() -> list[tuple[str, bool, Callable[[Json], None]]]:
         ("agreement null", False, lambda body: body.update(agreement=None)),
         ("another entry in the charge", False, lambda body: body.update(note="")),
     ]
+
+
+def _training_charge() -> Json:
+    event = training(4.0, 0.1, 200)
+    return {
+        "agreement": AGREEMENT,
+        "events": [event],
+        "stated": False,
+        "agreement_trainings": [event],
+        "delta": 1e-5,
+        "budget": 20,
+    }
+
+
+def _training_charges() -> list[tuple[str, bool, Callable[[Json], None]]]:
+    """Return changes of a training's charge, and whether it is sound with them."""
+    more, other = training(4.0, 0.1, 500), training(3.0, 0.1, 1)
+
+    def total(*events: Json) -> Callable[[Json], None]:
+        return lambda body: body.update(agreement_trainings=list(events))
+
+    def event(**changes: Json) -> Callable[[Json], None]:
+        return lambda body: body["events"][0].update(changes)
+
+    return [
+        ("a training", True, lambda _body: None),
+        ("a stated training", True, lambda body: body.update(stated=True)),
+        ("a training after others", True, total(more)),
+        ("a training after others of another kind", True, total(other, more)),
+        ("two trainings that merge", True, _two_trainings),
+        ("trainings, total below them", False, total(training(4.0, 0.1, 199))),
+        ("trainings, total without them", False, total(other)),
+        ("trainings, total of none", False, total()),
+        ("trainings, total out of order", False, total(more, other)),
+        ("trainings, total not merged", False, total(more, more)),
+        ("trainings, total with a release", False, total(more, _charge()["events"][0])),
+        (
+            "trainings, total that is no list",
+            False,
+            lambda body: body.update(agreement_trainings={}),
+        ),
+        ("a training and its rho", False, lambda body: body.update(rho=0.1)),
+        ("a training without stated", False, lambda body: body.pop("stated")),
+        ("a training stated as text", False, lambda body: body.update(stated="no")),
+        ("a training stated null", False, lambda body: body.update(stated=None)),
+        ("a training and a release", False, _with_a_release),
+        ("a training without noise", False, event(noise_multiplier=0)),
+        ("a training of little noise", False, event(noise_multiplier=0.04)),
+        ("a training of too much noise", False, event(noise_multiplier=100_001)),
+        ("a training of no records", False, event(sampling_rate=0)),
+        ("a training of more than all records", False, event(sampling_rate=1.5)),
+        ("a training of no steps", False, event(steps=0)),
+        ("a training of half steps", False, event(steps=1.5)),
+        ("a training of too many steps", False, event(steps=10**6 + 1)),
+        ("a training with another member", False, event(seed=0)),
+        ("trainings of too many steps together", False, _too_long),
+        ("a training under no budget", False, lambda body: body.pop("budget")),
+    ]
+
+
+def _open_charge() -> Json:
+    return {"agreement": AGREEMENT, "events": [{"kind": "no-differential-privacy"}]}
+
+
+def _open_charges() -> list[tuple[str, bool, Callable[[Json], None]]]:
+    """Return changes of a charge without differential privacy, and whether it is sound."""
+    return [
+        ("a use without differential privacy", True, lambda _body: None),
+        ("two such uses", True, lambda body: body.update(events=body["events"] * 2)),
+        ("such a use with a budget", False, lambda body: body.update(budget=20, delta=1e-5)),
+        ("such a use with a total", False, lambda body: body.update(agreement_trainings=[])),
+        ("such a use with a member", False, lambda body: body["events"][0].update(epsilon=1)),
+        ("such a use and a release", False, _with_a_release),
+        ("no use", False, lambda body: body.update(events=[])),
+        ("such a use of no agreement", False, lambda body: body.update(agreement=None)),
+    ]
+
+
+def _two_trainings(body: Any) -> None:
+    body["events"] *= 2
+    body["agreement_trainings"] = [training(4.0, 0.1, 400)]
+
+
+def _too_long(body: Any) -> None:
+    body["events"] = [training(4.0, 0.1, 10**6), training(4.0, 0.1, 1)]
+    body["agreement_trainings"] = [training(4.0, 0.1, 10**6)]
+
+
+def _with_a_release(body: Any) -> None:
+    body["events"] += _charge()["events"]
 
 
 def _twice(body: Any) -> None:

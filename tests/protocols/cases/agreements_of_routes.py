@@ -1,0 +1,187 @@
+"""Agreements of the routes whose teachers are models, good and bad."""
+
+from __future__ import annotations
+
+import math
+
+from tests.protocols.cases.agreements import (
+    HE_OFF,
+    Case,
+    change,
+    of_route,
+    put,
+    terms,
+    trained,
+    unprotected,
+    without,
+)
+
+STATED = "parties.teacher-1.stated"
+CLASSES = "parties.teacher-1.classes"
+MOST = {"sampling_rate": 0.5, "steps": 12, "noise_multiplier": 2.5}
+
+
+def _stated(count: int) -> dict[str, object]:
+    """Return changes that state so many different trainings, by as many teachers."""
+    made: dict[str, object] = {}
+    for number in range(1, count + 1):
+        name = f"teacher-{number}" if number < 5 else f"further-{number}"
+        if number >= 5:
+            made[f"parties.{name}"] = {
+                "role": "teacher",
+                "key": f"{number:02x}" * 32,
+                "classes": ["red", "green"],
+            }
+        made[f"parties.{name}.stated"] = {**MOST, "noise_multiplier": 2.5 + number / 4}
+    return made
+
+
+def bad() -> list[Case]:
+    """Return the bad agreements."""
+    noisy = terms()["privacy"]
+    return [
+        put(
+            "answers",
+            {"form": "gram", "probes": 4, "width": 0, "saliency": "alignment"},
+            "where-records-are-summed",
+            "B2",
+        ),
+        put("route", "private-training", "with-the-tables-of-another", "B2", "answers"),
+        put("route", "encryption-only", "with-the-tables-of-another", "B2", "privacy"),
+        put(STATED, MOST, "where-records-are-summed", "R17"),
+        *of_route(
+            trained,
+            without("training"),
+            without("answers"),
+            without("privacy"),
+            without("training.seed"),
+            without("answers.width"),
+            without(f"{STATED}.steps"),
+            put("privacy.grid", noisy["grid"], "of-another-route", "B2"),
+            put("training.delta", 1e-5, "unknown", "B2"),
+            put("training.optimiser", "rmsprop", "another", "B2"),
+            put("training.steps", 12.0, "a-float", "B2"),
+            put("answers.form", "logits", "another", "B2"),
+            put("answers.saliency", "Grad-CAM", "in-capitals", "B2"),
+            put(STATED, [], "a-list", "B2"),
+            put(CLASSES, [], "none", "R5"),
+            put("privacy.neighbours", "replace-one", "replaced", "R7"),
+            change(
+                "persons",
+                "R7",
+                "privacy.unit",
+                {"privacy.unit": "person", "privacy.max_records": 4},
+            ),
+            put("privacy.data_set_budget", 3.999, "below-epsilon", "R6"),
+            put("privacy.epsilon", math.nan, "nan", "R6"),
+            put("protection.dp", False, "off", "R8"),
+            put("training.sampling_rate", 0, "zero", "R15"),
+            put("training.sampling_rate", 1.01, "above-1", "R15"),
+            put("training.steps", 0, "zero", "R15"),
+            put("training.steps", 10**6 + 1, "beyond-a-million", "R15"),
+            put("training.noise_multiplier", 0, "zero", "R15"),
+            put("training.noise_multiplier", 0.0499, "below-a-twentieth", "R15"),
+            put("training.noise_multiplier", math.inf, "inf", "R15"),
+            put("training.clip_norm", 0, "zero", "R15"),
+            put("training.denominator", 1e13, "beyond-10-to-12", "R15"),
+            put("training.learning_rate", math.nan, "nan", "R15"),
+            put("training.momentum", 1, "one", "R15"),
+            put("training.averaged", -0.1, "below-zero", "R15"),
+            put("training.averaged", math.nan, "nan", "R15"),
+            put("training.seed", -1, "below-zero", "R15"),
+            put(f"{STATED}.noise_multiplier", 0.04, "below-a-twentieth", "R15"),
+            put(f"{STATED}.sampling_rate", math.nan, "nan", "R15"),
+            put(f"{STATED}.steps", -1, "below-zero", "R15"),
+            put("answers.probes", 1, "one", "R16"),
+            put("answers.width", 0, "zero-for-a-sketch", "R16"),
+            put("answers.width", 4097, "4097", "R16"),
+            put("answers.form", "gram", "with-a-width", "R16", "answers.width"),
+            put("answers.saliency", "grad-cam", "of-less-than-a-map", "R16", "saliency.directions"),
+            put("parties.student.stated", MOST, "of-the-student", "R17"),
+            change("of-16-kinds", "R17", "parties", _stated(16)),
+            put("training.noise_multiplier", 1.5, "too-little-noise", "L2"),
+            put(f"{STATED}.steps", 40, "beyond-the-promise", "L2", STATED),
+            put("privacy.delta", 0.11, "above-a-tenth", "L2"),
+            put("privacy.delta", 1e-14, "below-10-to-minus-13", "L2"),
+            put("privacy.agreement_budget", 1.1e6, "beyond-a-million", "L2"),
+            change("hopeless", "L2", "privacy", {"training.noise_multiplier": 0.05}),
+            put("features.bound", 2_147_469_313, "sums-could-wrap", "L5"),
+        ),
+        *of_route(
+            unprotected,
+            without("answers"),
+            put("privacy", {}, "of-another-route", "B2"),
+            put("training", {}, "of-another-route", "B2"),
+            put(CLASSES, ["red", "red"], "twice", "R5"),
+            put("protection.dp", True, "on", "R8"),
+            change("off", "R8", "protection.he", HE_OFF),
+            put("protection.masks", False, "without-masks", "R8", "protection"),
+            put("answers.probes", 10**6 + 1, "beyond-a-million", "R16"),
+            put(STATED, MOST, "where-nothing-is-promised", "R17"),
+            put("saliency.unit", 0, "zero", "R6"),
+        ),
+    ]
+
+
+def good() -> list[Case]:
+    """Return the good agreements."""
+    forms = [
+        change("gram", "", "", {"answers.form": "gram", "answers.width": 0}),
+        change("scatter", "", "", {"answers.form": "scatter", "answers.width": 0}),
+        put(CLASSES, ["risk"], "one-value"),
+        change(
+            "grad-cam",
+            "",
+            "",
+            {"encoder.dimension": 6, "saliency.directions": 6, "answers.saliency": "grad-cam"},
+        ),
+    ]
+    return [
+        *of_route(
+            trained,
+            Case("the-agreement", "", ""),
+            *forms,
+            change("without-encryption", "", "", HE_OFF),
+            change("adam", "", "", {"training.optimiser": "adam", "training.momentum": 0}),
+            change(
+                "integers-for-floats",
+                "",
+                "",
+                {
+                    "training.noise_multiplier": 3,
+                    "training.averaged": 1,
+                    "training.clip_norm": 1,
+                    f"{STATED}.sampling_rate": 0.5,
+                },
+            ),
+            change(
+                "every-record-in-every-step",
+                "",
+                "",
+                {"training.sampling_rate": 1, "training.steps": 1},
+            ),
+            change(
+                "most-steps-and-noise",
+                "",
+                "",
+                {"training.steps": 10**6, "training.noise_multiplier": 1e5},
+            ),
+            change(
+                "least-noise",
+                "",
+                "",
+                {
+                    "training.sampling_rate": 1e-120,
+                    "training.steps": 1,
+                    "training.noise_multiplier": 0.05,
+                },
+            ),
+            put(f"{STATED}.noise_multiplier", 1e5, "much-noise-stated"),
+        ),
+        *of_route(
+            unprotected,
+            Case("the-agreement", "", ""),
+            *forms,
+            change("most-probes", "", "", {"answers.probes": 4096, "answers.width": 64}),
+        ),
+    ]
