@@ -10,12 +10,22 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import SimpleNamespace
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import pytest
 
 from secure_fedsa import release_log
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import _TABLES, Agreement
+from secure_fedsa.agreement_tables import (
+    Answers,
+    Party,
+    Privacy,
+    Promise,
+    Route,
+    Stated,
+    Training,
+)
 from secure_fedsa.audit import layout
 from secure_fedsa.encryption import keys as feature_keys
 from secure_fedsa.encryption.containers import BYTES, write_fields
@@ -23,9 +33,11 @@ from secure_fedsa.encryption.parameters import BfvParameters, proved_noise_budge
 from secure_fedsa.engines.hashes import STUDENT_DOMAIN
 from secure_fedsa.messages import EVERYONE, RULES
 from secure_fedsa.privacy.accountant import epsilon_of, rho_of
+from secure_fedsa.privacy.events import DpSgdTraining
 from secure_fedsa.privacy.ledger_entries import _BODY_FIELDS
 from secure_fedsa.privacy.mechanisms import count_unit, plan_release
-from secure_fedsa.report import claims, receipt
+from secure_fedsa.privacy.training_accountant import training_epsilon
+from secure_fedsa.report import claims, notices, receipt
 from secure_fedsa.roles.session import KEYS_DOMAIN, ROSTER_DOMAIN, RUN_DOMAIN
 from secure_fedsa.signals import SummaryShape
 from secure_fedsa.wire import agreement_signatures, envelope
@@ -102,11 +114,17 @@ def test_files_for_programs_are_those_of_the_text() -> None:
     assert TABLES["files"] == sizes
 
 
-WHEN = {"always": "always", "`publish.ciphertexts`": "ciphertexts"}
+WHEN = {
+    "always": "always",
+    "`publish.ciphertexts`": "ciphertexts",
+    **{f"route `{route}`": route for route in get_args(Route)},
+}
 WORD_OF = {
     "every teacher that sent a `ledger` message": "ledger-senders",
     "the signers": "signers",
     "aggregator, key holder": "aggregator-and-key-holder",
+    "summing, training": "summing-and-training",
+    "stating, asking": "stating-and-asking",
 }
 
 
@@ -122,7 +140,7 @@ def test_claims_for_programs_are_those_of_the_text() -> None:
     for names, by, when in rows("derivations.md", "| `attested` | by | when |"):
         attested += [(name, WORD_OF.get(by, by)) for name in words(names)]
         for name in words(names):
-            sometimes = TABLES["recomputed"].get(name, "never") != "never"
+            sometimes = name in TABLES["recomputed"]
             assert when == ("if not recomputed" if sometimes else "always")
     assert list(TABLES["attested"].items()) == attested
 
@@ -201,14 +219,44 @@ def test_the_header_is_the_codes() -> None:
 
 def test_the_agreements_entries_are_the_codes() -> None:
     """An entry that the text forgets can be in no agreement that somebody else writes."""
-    listed = []
-    for row in rows("agreement.md", "| entry | type | meaning |"):
-        listed += [name for name in words(row[0]) if not name.startswith("[")]
-    expected = ["version", "title", "route", "simulation", "custody", "role", "key", "classes"]
-    hints = get_type_hints(Agreement)
-    for section in fields(Agreement)[6:-1]:
-        expected += [entry.name for entry in fields(hints[section.name])]
-    assert [name.strip() for name in listed] == expected
+    listed: dict[str, list[str]] = {"": []}
+    noisy, table = set(), ""
+    for entry, _, meaning in rows("agreement.md", "| entry | type | meaning |"):
+        for name in (word.strip() for word in words(entry)):
+            if name.startswith("["):
+                table = name.strip("[]")
+                listed[table] = []
+                continue
+            listed[table].append(name)
+            if meaning.startswith("*noisy*"):
+                assert table == "privacy"
+                noisy.add(name)
+    top = [entry.name for entry in fields(Agreement)[:5]]
+    assert listed.pop("") == top == ["version", "title", "route", "simulation", "custody"]
+    assert listed.pop("parties.NAME") == [entry.name for entry in fields(Party)]
+    assert listed.pop("parties.NAME.stated") == [entry.name for entry in fields(Stated)]
+    assert noisy == {entry.name for entry in fields(Privacy)} - {e.name for e in fields(Promise)}
+    assert listed.pop("signatures") == []
+    hints = get_type_hints(Agreement) | {
+        "privacy": Privacy,
+        "training": Training,
+        "answers": Answers,
+    }
+    assert listed == {
+        section.name: [entry.name for entry in fields(hints[section.name])]
+        for section in fields(Agreement)[6:-1]
+    }
+
+
+def test_the_routes_tables_are_the_codes() -> None:
+    """Who writes an agreement begins with its route."""
+    names = {"privacy", "training", "answers"}
+    head = "| route | teachers bring | what protects their records | has | has not |"
+    for route, _, _, has, has_not in rows("agreement.md", head):
+        own = {name.strip("[]") for name in words(has)} & names
+        others = {name.strip("[]") for name in words(has_not)} & names
+        assert own == set(_TABLES[words(route)[0]])
+        assert others == names - own
 
 
 def test_sizes_of_files_are_the_codes() -> None:
@@ -229,7 +277,10 @@ def test_sizes_of_files_are_the_codes() -> None:
 
 def test_ledger_bodies_are_the_codes() -> None:
     """An entry of another body is a damaged ledger."""
-    table = {words(r[0])[0]: set(words(r[1])) for r in rows("derivations.md", "| kind | body")}
+    table: dict[str, tuple[set[str], ...]] = {}
+    for kind, body in rows("derivations.md", "| kind | body"):
+        name = words(kind)[0]
+        table[name] = (*table.get(name, ()), set(words(body)))
     assert table == _BODY_FIELDS
 
 
@@ -247,6 +298,33 @@ def test_claims_are_listed_in_order() -> None:
         dict.fromkeys([*recomputed, *claims.WORDS])
     )
     assert set(recomputed) | set(attested) == set(claims.WORDS)
+
+
+def test_notices_for_programs_are_the_codes() -> None:
+    """A receipt that says it in other words is refused."""
+    told = TABLES["notices"]
+    assert told["encryption-only"] == notices.NO_DIFFERENTIAL_PRIVACY
+    assert told["floating-point"] == notices.FLOATING_POINT
+    parties = [Party("teacher", "", ("a",), Stated(0.5, 1, 1.0))] * 2
+    made = SimpleNamespace(
+        route="private-training",
+        teachers=("a", "b"),
+        parties=dict(zip("ab", parties, strict=True)),
+    )
+    found = notices.notices(cast("Agreement", made))
+    assert found == [told["floating-point"], told["stated"].replace("{names}", "a, b")]
+
+
+def test_the_worked_example_of_a_training_is_right() -> None:
+    """The text names the library's numbers: another version may have others."""
+    text = " ".join(PAGES["derivations.md"].split())
+    stated = re.search(
+        r"noise multiplier 4, sampling rate 0\.1, 200 steps, delta `0\.00001`: epsilon `([0-9.]+)`",
+        text,
+    )
+    assert stated
+    found = training_epsilon([DpSgdTraining(4.0, 0.1, 200)], 1e-5)
+    assert float(stated[1]) == pytest.approx(found, rel=1e-6)
 
 
 def test_the_worked_example_of_noise_is_right() -> None:
