@@ -28,6 +28,9 @@ from secure_fedsa.privacy.parameters import positive
 from secure_fedsa.privacy.training_accountant import training_epsilon
 
 
+_LEAST_LEFT = 1e-6  # epsilon: for less, no release is calibrated
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """An amount of privacy.
@@ -99,8 +102,11 @@ class Amount:
             return 0.0
         if self.trainings:
             delta = delta / 2
-            budget -= training_epsilon(self.trainings, delta)
-            if budget <= 0:
+            try:
+                budget -= training_epsilon(self.trainings, delta)
+            except PrivacyParameterError:
+                return 0.0  # beyond what any accountant here states
+            if budget < _LEAST_LEFT:
                 return 0.0
         return max(0.0, rho_for_epsilon(budget, delta) - self.rho)
 
@@ -128,7 +134,8 @@ class Amount:
         listed, unprotected = value["trainings"], value["unprotected"]
         if not isinstance(listed, list) or type(unprotected) is not int or unprotected < 0:
             raise PrivacyParameterError("An amount's trainings or unprotected uses are malformed.")
-        rho = positive(value["rho"], "rho") if value["rho"] != 0 else 0.0
+        nothing = type(value["rho"]) in (int, float) and value["rho"] == 0
+        rho = 0.0 if nothing else positive(value["rho"], "rho")
         found = cls(rho, trainings_from_list(listed), unprotected)
         if found.releases_only:
             raise PrivacyParameterError("An amount of releases alone is written as its rho.")
