@@ -22,7 +22,7 @@ from secure_fedsa.wire.agreement_signatures import sign
 from secure_fedsa.wire.keys import IdentityKey
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocols" / "v1" / "examples"
-NAMES = ("banks.toml", "hospitals.toml")
+NAMES = ("banks.toml", "clinics.toml", "hospitals.toml", "suppliers.toml")
 KEY_TEXT = "secure-fedsa example key, known to everybody: {file} {party}"
 ENCODER_TEXT = "secure-fedsa example: no such file"
 PROBES_TEXT = "secure-fedsa example: no such probes"

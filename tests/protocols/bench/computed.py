@@ -169,7 +169,7 @@ def _spent(run: Run) -> dict[str, float] | None:
 
 def _epsilon(run: Run) -> float | None:
     spent = _spent(run)
-    return spent and spent["epsilon"]
+    return None if spent is None else spent["epsilon"]
 
 
 def _promised(run: Run, entry: str) -> Json:

@@ -101,12 +101,12 @@ def amounts() -> File:
 def inheritance() -> File:
     """First entries of ledgers of a new version, and what the data set has spent."""
     data_set = sha256(b"new version")[:32]
-    spent = {
+    spent: Json = {
         AGREEMENT: _amount(0.03, [training(2.0, 0.5, 12)]),
         sha256(b"another agreement"): 0.01,
         sha256(b"a third agreement"): _amount(0, [training(2.0, 0.5, 12)]),
     }
-    inherits = {
+    inherits: Json = {
         "data_set": sha256(b"old version")[:32],
         "head": sha256(b"its last entry"),
         "spent": spent,
