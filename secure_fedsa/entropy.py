@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
+_TWISTER_WORDS, _TWISTER_AT = 624, 24  # of torch's generator state, which a test pins
+
 
 def secret_bytes(size: int) -> bytes:
     """Return ``size`` bytes of the operating system's generator.
@@ -86,16 +88,24 @@ class SystemNoise:
         return np.asarray(dp.m.make_gaussian(*space, scale=scale)([0] * size), dtype=np.int64)
 
     def torch_generator(self) -> torch.Generator:
-        """Return a torch generator with a fresh 64-bit seed of the operating system.
+        """Return a torch generator whose whole state comes from the operating system.
 
         DP-SGD's libraries draw floating-point noise from torch's Mersenne Twister, which is no
-        cryptographic generator: a fresh one for each step bounds what one step's noise could
-        tell of another's. The claim of the route private-training names this.
+        cryptographic generator. Its seed would have 32 bits, few enough to try all of them, so its
+        624 words are filled instead, anew for each step: what one step's noise tells of its state
+        tells nothing of another's. The claim of the route private-training names this.
         """
         import torch
 
         generator = torch.Generator()
-        generator.manual_seed(secrets.randbits(63))
+        state = generator.get_state().clone()
+        words = np.frombuffer(secrets.token_bytes(4 * _TWISTER_WORDS), dtype="<u4")
+        held = words.astype("<u8").view(np.uint8)
+        state[_TWISTER_AT : _TWISTER_AT + len(held)] = torch.from_numpy(held.copy())
+        # One word is left of the state that was there, so the next draw makes a new one of ours.
+        state[8:12] = torch.from_numpy(np.array([1], dtype="<i4").view(np.uint8).copy())
+        state[16:24] = 0
+        generator.set_state(state)
         return generator
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,18 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.engines.hashes import probes_hash
-from secure_fedsa.errors import AgreementError, DataError, StorageError, UsageError
+from secure_fedsa.errors import AgreementError, StorageError, UsageError
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.attribution import attribution_saliency
-from secure_fedsa.models.dp_sgd import (
-    check_separate,
-    check_targets,
-    check_trainable,
-    initialise,
-    made_up,
-)
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.teachers import Brought, PrivateData, PrivateModel, TrainedModel
+from secure_fedsa.models.trainable import (
+    check_prepare,
+    check_trainable,
+    check_training,
+    copied,
+    initialise,
+)
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
@@ -129,45 +130,49 @@ def check_brought(
             )
         return
     assert probes is not None
+    classes = len(agreement.parties[me].classes)
     if isinstance(brought, PrivateModel):
-        assert agreement.training is not None
-        if len(brought.targets) != len(brought.records):
-            raise UsageError(f"{me} has not one target for each record.")
-        check_trainable(brought.module)
-        initialise(brought.module, seed=agreement.training.seed)
-        adapter = adapter_of(brought)
+        adapter = _check_module(brought, agreement, me, probes, classes)
     else:
         adapter = brought.adapter
     few = probes[:2]
-    outputs, classes = adapter.outputs(few), len(agreement.parties[me].classes)
-    told = outputs.shape[1]
+    told = adapter.outputs(few).shape[1]
     binary = classes == 2 and told == 1  # the probability of one of the two
     if adapter.head == "classification" and told != classes and not binary:
         raise AgreementError(
             f"parties.{me}.classes", f"are {classes}; its model tells {told} apart."
         )
-    if isinstance(brought, PrivateModel):
-        _check_training(brought, adapter, classes)
     adapter.features(few)
     kind = agreement.asked.saliency
     if kind != "alignment":
         attribution_saliency(adapter, few, kind, values=agreement.saliency.values)
 
 
-def _check_training(brought: PrivateModel, adapter: TeacherAdapter, classes: int) -> None:
-    """Refuse what would stop a training after its charge; no private value is looked at."""
-    module = brought.module
-    module.train()  # as it is trained: dropout and the like mix records only then
-    try:
-        nobodys = made_up(adapter.tensor(brought.records[:0]))
-        check_separate(module, nobodys)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise DataError(
-            f"The module cannot take records of shape {brought.records.shape[1:]}.",
-            why=f"{type(error).__name__} in its forward pass.",
-            do="Give PrivateModel records and a `prepare` that suit its module.",
-        ) from error
-    check_targets(module, nobodys, brought.targets, head=brought.head, classes=classes)
+def _check_module(
+    brought: PrivateModel,
+    agreement: Agreement,
+    me: str,
+    probes: npt.NDArray[Any],
+    classes: int,
+) -> TeacherAdapter:
+    """Refuse what would stop a training, or void its bound; no private value is looked at."""
+    assert agreement.training is not None
+    if len(brought.targets) != len(brought.records):
+        raise UsageError(f"{me} has not one target for each record.")
+    if brought.records.shape[1:] != probes.shape[1:]:
+        raise UsageError(
+            f"{me}'s records have the shape {brought.records.shape[1:]}, the probes "
+            f"{probes.shape[1:]}.",
+            do="Bring records of the form of the agreed probes.",
+        )
+    check_trainable(brought.module)
+    tried = replace(brought, module=copied(brought.module))
+    initialise(tried.module, seed=agreement.training.seed)
+    adapter = adapter_of(tried)
+    check_prepare(adapter, probes)
+    form = adapter.tensor(probes[:1])
+    check_training(tried.module, form, brought.targets, head=brought.head, classes=classes)
+    return adapter
 
 
 def _check_route(brought: Brought, agreement: Agreement, me: str) -> None:

@@ -28,6 +28,7 @@ from secure_fedsa.entropy import (
 )
 from secure_fedsa.errors import (
     AgreementError,
+    DataError,
     LedgerError,
     SecureFedsaError,
     StorageError,
@@ -264,27 +265,45 @@ class LocalSite:
         return noisy
 
     def ask_model(self) -> Signal:
-        """Return the signals of this teacher's model, trained privately now if it is to be."""
+        """Return the signals of this teacher's model, trained privately now if it is to be.
+
+        Raises:
+            DataError: If the model could not be asked; in words that say nothing of it.
+        """
         assert self.encoder is not None
         assert self.private is not None
         assert self.probes is not None
-        model = model_to_ask(
-            self.private,
-            agreement=self.agreement,
-            teacher=self.me,
-            encoder=self.encoder,
-            noise=self.noise,
-        )
-        probes = AskedProbes.of(self.agreement, self.probes, self.encoder)
-        return signal_of_model(model, probes, agreement=self.agreement, project=secret_projection)
+        try:
+            model, failure = model_to_ask(
+                self.private,
+                agreement=self.agreement,
+                teacher=self.me,
+                encoder=self.encoder,
+                noise=self.noise,
+                probes=self.probes,
+            )
+            if failure:
+                self._tell_operator({"trained_on_nothing_after": failure})
+            probes = AskedProbes.of(self.agreement, self.probes, self.encoder)
+            return signal_of_model(
+                model, probes, agreement=self.agreement, project=secret_projection
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, others may not see what
+            self._tell_operator({"not_asked_after": type(error).__name__})
+            raise DataError(
+                f"{self.me}'s model could not be asked.", do="Its operator has a local log."
+            ) from None
 
     def _note_locally(self, notes: LocalNotes) -> None:
-        """Tell this party's operator, and nobody else, how many records were unusable.
+        self._tell_operator({"records": notes.records, "zeroed": notes.zeroed})
 
-        The count depends on private records: it stays in the state folder, and that it could
-        not be written is not shown to anybody either.
+    def _tell_operator(self, notes: dict[str, Any]) -> None:
+        """Tell this party's operator, and nobody else, what went on among its records.
+
+        It depends on private records: it stays in the state folder, and that it could not be
+        written is not shown to anybody either.
         """
-        entry = {"agreement": self.agreement_hash, "records": notes.records, "zeroed": notes.zeroed}
+        entry = {"agreement": self.agreement_hash, **notes}
         with suppress(OSError):
             path = self.folder / LOCAL_LOG_FILE
             path.touch(mode=0o600)
@@ -350,6 +369,7 @@ class LocalSite:
     def note_erasure(self, run_id: str) -> None:
         """Log that the run's keys and signals are gone."""
         if self.ledger is not None and run_id:
-            items = ["sealing key", "mask values", "noisy summary", "reply randomness"]
+            made = "noisy summary" if self.agreement.answers is None else "model's signals"
+            items = ["sealing key", "mask values", made, "reply randomness"]
             if run_id in self._books.books().charges:
                 self._books.record("erasure", run_id, {"items": items})

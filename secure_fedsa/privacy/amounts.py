@@ -27,7 +27,6 @@ from secure_fedsa.privacy.events import (
 from secure_fedsa.privacy.parameters import positive
 from secure_fedsa.privacy.training_accountant import training_epsilon
 
-
 _LEAST_LEFT = 1e-6  # epsilon: for less, no release is calibrated
 
 

@@ -54,8 +54,8 @@ def require_within_budget(
         raise BudgetError(
             f"Run {run_id!r} is under a budget of {budget:.6g} at delta {delta:g}, and {whose} "
             "has none that could be kept.",
-            why=f"It was used without differential privacy before ({spent.unprotected} times): "
-            "no epsilon bounds what that told.",
+            why="It was used without differential privacy before: no epsilon bounds what that "
+            "told.",
             do="Nothing was charged. Use other data, or agree on the route encryption-only.",
         )
     raise BudgetError(

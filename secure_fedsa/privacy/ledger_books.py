@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from secure_fedsa.errors import LedgerError, PrivacyParameterError
+from secure_fedsa.errors import BudgetError, LedgerError, PrivacyParameterError
 from secure_fedsa.privacy.amounts import Amount, trainings_from_list
 from secure_fedsa.privacy.budgets import require_within_budget
 from secure_fedsa.privacy.events import Event, Unprotected, events_from_list, events_to_list
@@ -122,7 +122,7 @@ class Books:
 
         Raises:
             BudgetError: If a budget would be passed; after a use without differential privacy
-                every budget is.
+                every budget is, and before one every promise of a budget would be broken.
             LedgerError: If the data set has a new version or the agreement's budget changed.
         """
         if self.superseded is not None:
@@ -134,13 +134,26 @@ class Books:
             if charge.agreement == agreement and charge.terms != terms:
                 raise LedgerError("The budget of an agreement changed between its runs.")
         if terms is None or data_set_budget is None:
-            return  # nothing is promised that could be broken
+            self._require_unpromised(run_id)
+            return
         spent = self.spent_under(agreement)
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
         require_within_budget(run_id, whose, spent, asked, terms.budget, terms.delta)
         whose = "this data set (privacy.data_set_budget)"
         require_within_budget(run_id, whose, self.spent(), asked, data_set_budget, self.delta)
+
+    def _require_unpromised(self, run_id: str) -> None:
+        """Refuse a use without differential privacy of data that budgets were promised for."""
+        inherited = any(not amount.unprotected for amount in self.inherited.values())
+        if inherited or any(charge.terms is not None for charge in self.charges.values()):
+            raise BudgetError(
+                f"Run {run_id!r} would use data without differential privacy for which earlier "
+                "agreements promised a budget.",
+                why="No epsilon bounds what it would tell: every such promise would be broken.",
+                do="Nothing was charged. Use data, and a ledger, that no budget was promised for; "
+                "or agree on a route with differential privacy.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +346,10 @@ def _apply(books: Books, entry: Entry) -> None:
     position, kind, run_id = entry["position"], entry["kind"], entry["run_id"]
     if kind == "reserve":
         charge = charge_of(entry)
-        total = Amount.sum([books.spent_under(charge.agreement), charge.cost])
+        try:
+            total = Amount.sum([books.spent_under(charge.agreement), charge.cost])
+        except PrivacyParameterError as error:
+            bad_entry(position, str(error))
         if run_id in books.charges or books.superseded is not None:
             bad_entry(position, "it charges a run twice, or a data set that has a new version")
         # Of uses without differential privacy there is no total that anybody could bound.

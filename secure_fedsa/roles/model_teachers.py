@@ -10,7 +10,7 @@ institution's word at most.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import nn
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.attribution import attribution_saliency
-from secure_fedsa.models.dp_sgd import DpSgdSpec, initialise, train_privately
+from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.models.model_signals import (
     ModelSignalSpec,
     alignment_saliency,
@@ -30,6 +30,7 @@ from secure_fedsa.models.model_signals import (
 )
 from secure_fedsa.models.saliency import quantise
 from secure_fedsa.models.teachers import Brought, PrivateData, PrivateModel, TrainedModel
+from secure_fedsa.models.trainable import copied, initialise
 from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import FloatArray, Signal, int_array
 
@@ -104,8 +105,12 @@ def model_to_ask(
     teacher: str,
     encoder: PublicEncoder,
     noise: TrainingNoise,
-) -> ModelToAsk:
+    probes: npt.NDArray[Any],
+) -> tuple[ModelToAsk, str]:
     """Return a teacher's model, trained privately now unless it was trained before.
+
+    A training that fails for whatever reason after the checks of before is done again without
+    records: the model is noise then, and nobody sees more than that.
 
     Args:
         brought: Records to train a linear classifier of the public encoding on, a module to
@@ -114,30 +119,105 @@ def model_to_ask(
         teacher: Whose model it is.
         encoder: The public encoder.
         noise: Source of the training's noise and samples.
+        probes: Public records; only their form counts.
+
+    Returns:
+        The model, and what its own operator should know: empty, or the kind of failure.
     """
     if isinstance(brought, TrainedModel):
-        return ModelToAsk(brought.adapter)
-    assert agreement.training is not None
-    classes = len(agreement.parties[teacher].classes)
+        return ModelToAsk(brought.adapter), ""
+    classes, spec = len(agreement.parties[teacher].classes), dp_sgd_spec(agreement)
+
+    def train(private: PrivateModel, module: nn.Module, form: torch.Tensor, *, empty: bool) -> None:
+        records, usable = form[:0], np.zeros(0, dtype=np.bool_)
+        if not empty:
+            records, usable = prepared(adapter_of(private), private.records, form)
+        train_privately(
+            module,
+            records,
+            private.targets[: len(records)],
+            head=private.head,
+            classes=classes,
+            usable=usable,
+            spec=spec,
+            noise=noise,
+        )
+
+    failure = ""
+    for empty in (False, True):
+        private, on_encoding = _started(brought, agreement, encoder, classes)
+        asked = encoder.encode_clipped(probes[:1])[0] if on_encoding else probes[:1]
+        try:
+            if on_encoding and not empty:
+                private = _encoded(private, encoder)
+            train(private, private.module, adapter_of(private).tensor(asked), empty=empty)
+        except Exception as error:
+            if empty:
+                raise  # not of the records, then
+            failure = type(error).__name__
+        else:
+            return ModelToAsk(adapter_of(private), on_encoding), failure
+    raise AssertionError
+
+
+def _started(
+    brought: PrivateData | PrivateModel, agreement: Agreement, encoder: PublicEncoder, classes: int
+) -> tuple[PrivateModel, bool]:
+    """Return what is trained, with a module that starts anew; and whether it takes encodings."""
     if isinstance(brought, PrivateData):
-        values, valid = encoder.encode_clipped(brought.records)
         line = head_on_encoding(encoder.dimension, classes)
-        private = PrivateModel(line, values, np.where(valid, brought.labels, -1))
-        model = ModelToAsk(head_adapter(line), on_encoding=True)
-    else:
-        private = brought
-        initialise(private.module, seed=agreement.training.seed)
-        model = ModelToAsk(adapter_of(private))
-    train_privately(
-        private.module,
-        model.adapter.tensor(private.records),
-        private.targets,
-        head=private.head,
-        classes=classes,
-        spec=dp_sgd_spec(agreement),
-        noise=noise,
-    )
-    return model
+        return (
+            PrivateModel(
+                line,
+                brought.records,
+                brought.labels,
+                features=lambda model, rows: model(rows),
+                prepare=_rows,
+            ),
+            True,
+        )
+    assert agreement.training is not None
+    module = copied(brought.module)
+    initialise(module, seed=agreement.training.seed)
+    return replace(brought, module=module), False
+
+
+def _encoded(private: PrivateModel, encoder: PublicEncoder) -> PrivateModel:
+    """Return the same training on encoded records; one that the encoder refuses has no label."""
+    values, valid = encoder.encode_clipped(private.records)
+    return replace(private, records=values, targets=np.where(valid, private.targets, -1))
+
+
+def prepared(
+    adapter: TeacherAdapter, records: npt.NDArray[Any], form: torch.Tensor
+) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
+    """Return records as a module takes them, and which of them it can take.
+
+    Args:
+        adapter: Has the preparation.
+        records: Private, shape (n, ...).
+        form: A public record, prepared: every record has to come out like it.
+
+    Returns:
+        (n, ...) like ``form``, zeros for a record that cannot be prepared; bool (n,).
+    """
+
+    def one(part: npt.NDArray[Any]) -> torch.Tensor | None:
+        try:
+            found = adapter.tensor(part)
+        except Exception:  # noqa: BLE001 - a caller's function on one record: it counts as unusable
+            return None
+        same = found.shape == (len(part), *form.shape[1:]) and found.dtype == form.dtype
+        return found if same else None
+
+    whole = one(records)
+    if whole is not None:
+        return whole, np.ones(len(records), dtype=np.bool_)
+    alone = [one(records[at : at + 1]) for at in range(len(records))]
+    nothing = torch.zeros_like(form[:1])
+    rows = [nothing if row is None else row for row in alone]
+    usable = np.array([row is not None for row in alone], dtype=np.bool_)
+    return torch.cat(rows) if rows else form[:0], usable
 
 
 def adapter_of(brought: PrivateModel) -> TeacherAdapter:
@@ -155,11 +235,6 @@ def head_on_encoding(dimension: int, classes: int) -> nn.Linear:
     nn.init.zeros_(line.weight)
     nn.init.zeros_(line.bias)
     return line
-
-
-def head_adapter(line: nn.Linear) -> TeacherAdapter:
-    """Return how to ask a classifier of the encoding: its features are its logits."""
-    return TeacherAdapter(line, features=lambda model, rows: model(rows), prepare=_rows)
 
 
 def signal_of_model(
