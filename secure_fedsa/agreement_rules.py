@@ -208,7 +208,8 @@ def _check_steps(clause: str, training: Training | Stated) -> None:
 def _check_answers(answers: Answers, values: int) -> None:
     if not 2 <= answers.probes <= _MOST_PROBES:
         raise AgreementError("answers.probes", f"must be from 2 to {_MOST_PROBES}.")
-    if (answers.form == "sketch") != (answers.width > 0) or answers.width > _MOST_COLUMNS:
+    sketched = answers.form == "sketch"
+    if not (1 <= answers.width <= _MOST_COLUMNS if sketched else answers.width == 0):
         raise AgreementError(
             "answers.width",
             f"must be from 1 to {_MOST_COLUMNS} for a sketch, and 0 for other forms.",
