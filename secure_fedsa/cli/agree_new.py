@@ -207,7 +207,7 @@ def _add_published(group: Any) -> None:
     )
     for name, words in (
         ("ciphertexts", "masked uploads and their sum (default: yes)"),
-        ("sums", "the opened sum; no: for the student only (default: yes)"),
+        ("sums", "the opened sum; no: for the student only (default: yes, if noise protects it)"),
         ("feature-key", "the one-use key after its use (default: yes where it serves)"),
     ):
         group.add_argument(f"--publish-{name}", choices=("yes", "no"), default="", help=words)
@@ -276,7 +276,9 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
     from secure_fedsa.cli.drafting import SELECT, Choices, asked, usual_form
 
     encrypted = arguments.encryption == "on"
-    sums = arguments.publish_sums != "no"
+    # Without differential privacy nothing else stands between the sum and whoever reads it.
+    usual = "no" if arguments.route == "encryption-only" else "yes"
+    sums = (arguments.publish_sums or usual) == "yes"
     # Uploads that are not encrypted would show a sum that stays sealed.
     ciphertexts = arguments.publish_ciphertexts or ("yes" if encrypted or sums else "no")
     serves = encrypted and sums and ciphertexts == "yes"

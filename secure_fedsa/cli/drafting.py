@@ -51,7 +51,7 @@ MOST_ASKED = {"sketch": 2000, "gram": 1000, "scatter": 5000}
 SKETCH_WIDTH = 128
 _FEATURE_BOUND = 2**26
 _GRID = 2**16
-_DIMENSION_OF_HEADS, _DIMENSION_OF_MODELS = 256, 512
+_NARROW, _WIDE, _WIDE_FROM_EPSILON = 256, 512, 2.0
 _SAMPLING_RATE, _STEPS, _LEARNING_RATE = 0.3, 60, 4.0
 _COUNT_WEIGHT = 0.25
 
@@ -115,9 +115,9 @@ def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
         )
         noise = calibrate(choices.epsilon, choices.delta) * sensitivity / _GRID
         return EncoderSpec(dimension=useful_dimension(choices.records, noise, probes))
-    if choices.route == PRIVATE_TRAINING:
-        return EncoderSpec(dimension=_DIMENSION_OF_HEADS)
-    return EncoderSpec(dimension=min(_DIMENSION_OF_MODELS, useful_dimension(1, 0.0, probes)))
+    noisy = choices.route == PRIVATE_TRAINING and choices.epsilon < _WIDE_FROM_EPSILON
+    width = _NARROW if noisy else _WIDE
+    return EncoderSpec(dimension=min(width, useful_dimension(1, 0.0, probes)))
 
 
 def usual_form(route: Route) -> Literal["sketch", "scatter"]:

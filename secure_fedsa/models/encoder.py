@@ -226,7 +226,8 @@ class PublicEncoder:
     ) -> tuple[FloatArray, BoolArray]:
         """Return encodings in units of the clip norm, norm at most 1, and the valid flags.
 
-        For public or own records: private sums are clipped in integers, by the privacy layer.
+        For public or own records, and for private ones whose gradients are clipped: private sums
+        are clipped in integers, by the privacy layer.
         """
         encoding = self.encode(records, threads=threads)
         norms = np.linalg.norm(encoding.values, axis=1, keepdims=True)

@@ -34,8 +34,10 @@ class PrivateData:
 class PrivateModel:
     """A torch module that is trained by DP-SGD in the run: for the route private-training.
 
-    Its parameters start anew from the agreement's public seed, so nothing of an earlier
-    training is left in it.
+    A copy of it is trained whose parameters start anew from the agreement's public seed, so nothing
+    of an earlier training is left in it, and the module itself stays as it is. It may keep float32
+    parameters only. Neither its code nor ``prepare`` nor ``features`` may contain anything that
+    was computed from private records, not even their mean: epsilon would not cover that.
 
     Attributes:
         module: Any architecture that Opacus can train; returns logits or values (n, k).

@@ -10,12 +10,19 @@ from secure_fedsa.agreement import ENCRYPTION_ONLY, PRIVATE_TRAINING, Agreement
 NO_DIFFERENTIAL_PRIVACY = (
     "NO DIFFERENTIAL PRIVACY: by agreement nothing need be private about how the teachers' models "
     "were trained, and no epsilon bounds what the sum, the scores or the student tell about a "
-    "record. Masks and encryption hide single teachers, not what the sum says."
+    "record. Masks and encryption hide which teacher sent what, not what the sum tells of each: "
+    "few teachers with few classes can nearly be taken apart from it."
 )
 FLOATING_POINT = (
     "FLOATING-POINT NOISE: epsilon is that of exact Gaussian noise. DP-SGD by Opacus draws it as "
-    "32-bit floats from a generator that is seeded anew by the operating system for each step but "
-    "is not cryptographic, and clips gradients in 32-bit floats; what that adds is in no claim."
+    "32-bit floats from a generator whose state the operating system fills anew for each step but "
+    "which is not cryptographic, and clips gradients in 32-bit floats; what that adds is in no "
+    "claim."
+)
+OWN_CODE = (
+    "THE TEACHERS' OWN CODE: epsilon holds if nothing that a teacher's module, its preparation of "
+    "records or its choice of features contains was computed from private records. What can be "
+    "tried on public records was, before the run; constants cannot be told apart."
 )
 
 
@@ -25,7 +32,7 @@ def notices(agreement: Agreement) -> list[str]:
         return [NO_DIFFERENTIAL_PRIVACY]
     if agreement.route != PRIVATE_TRAINING:
         return []
-    found = [FLOATING_POINT]
+    found = [FLOATING_POINT, OWN_CODE]
     stated = [name for name in agreement.teachers if agreement.parties[name].stated is not None]
     if stated:
         found.append(

@@ -206,12 +206,13 @@ def _training(check: TrainingCheck) -> Markup:
     ]
     return section(
         "accounting",
-        "Accounting, checked against another accountant",
+        "Accounting, checked from above",
         element(
             "p",
             "Before the run, the plan accounted the agreed training of the worst teacher in two "
             f"ways. Both are at delta {number(check.delta)} and for exact Gaussian noise; shown "
-            "digits are rounded up. The receipt covers the headline alone.",
+            "digits are rounded up. A headline that were too small would not show here: for that, "
+            "tests compare it with known values. The receipt covers the headline alone.",
         ),
         table(
             "Accounting cross-check", ["Number", "Value", "What it is"], rows, class_="stack nums"

@@ -146,8 +146,8 @@ def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
     )
     if facts.agreement.route == PRIVATE_TRAINING:
         claim += (
-            ", if its noise were exact: the noise of its training is floating-point. It trains "
-            "its model by DP-SGD before anything leaves it"
+            ", if the noise were exact: that of a training is floating-point. Its model was "
+            "trained by DP-SGD before anything left it"
         )
     else:
         claim += ". The teacher adds all of this noise by itself before anything leaves it"
@@ -179,9 +179,10 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
     if facts.agreement.privacy is None:
         limits[2] = (
-            "NO DIFFERENTIAL PRIVACY holds for this run, nor across runs: two sums over nearly the "
-            "same teachers can tell what one of them sent, and only the refusals of honest key "
-            "holders and teachers stand against that."
+            "Nor does any hold across runs: two sums over the same teachers, one of whose models "
+            "changed, or over nearly the same teachers, can tell what one of them sent; scores of "
+            "many runs add up to a whole saliency. Only the refusals of honest key holders and "
+            "teachers stand against some of that."
         )
         limits.insert(0, NO_DIFFERENTIAL_PRIVACY)
     elif facts.agreement.privacy.unit == "record":
