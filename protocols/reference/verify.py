@@ -393,7 +393,8 @@ def n_summary(r: Any) -> None:
 def notices(v: Any) -> list[str]:  # drv 10
     texts, names = TABLES["notices"], ", ".join(sorted(v.stated))
     if v.route != TRAINED: return [texts[OPEN]] * (v.route == OPEN)
-    return [texts["floating-point"]] + [texts["stated"].replace("{names}", names)] * bool(names)
+    told = [texts["floating-point"], texts["own-code"]]
+    return told + [texts["stated"].replace("{names}", names)] * bool(names)
 def o_receipt(r: Any) -> None:
     r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
     route, senders = v.route, {*r.signals}; stating = senders & {*v.stated}

@@ -305,6 +305,7 @@ def test_notices_for_programs_are_the_codes() -> None:
     told = TABLES["notices"]
     assert told["encryption-only"] == notices.NO_DIFFERENTIAL_PRIVACY
     assert told["floating-point"] == notices.FLOATING_POINT
+    assert told["own-code"] == notices.OWN_CODE
     parties = [Party("teacher", "", ("a",), Stated(0.5, 1, 1.0))] * 2
     made = SimpleNamespace(
         route="private-training",
@@ -312,7 +313,8 @@ def test_notices_for_programs_are_the_codes() -> None:
         parties=dict(zip("ab", parties, strict=True)),
     )
     found = notices.notices(cast("Agreement", made))
-    assert found == [told["floating-point"], told["stated"].replace("{names}", "a, b")]
+    named = told["stated"].replace("{names}", "a, b")
+    assert found == [told["floating-point"], told["own-code"], named]
 
 
 def test_the_worked_example_of_a_training_is_right() -> None:

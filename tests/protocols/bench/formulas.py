@@ -412,4 +412,4 @@ def notices(terms: Json) -> list[str]:
         return []
     stated = [name for name in names(terms, "teacher") if "stated" in terms["parties"][name]]
     words = [NOTICES["stated"].replace("{names}", ", ".join(stated))] if stated else []
-    return [NOTICES["floating-point"], *words]
+    return [NOTICES["floating-point"], NOTICES["own-code"], *words]
