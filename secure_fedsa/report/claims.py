@@ -37,8 +37,9 @@ WORDS: dict[str, str] = {
     "ledger-segments": "Each teacher's ledger entries of this run are unbroken and charge what "
     "was agreed; for every member, the key holder countersigned the head that they end in.",
     "accounting": "Epsilon, rho and delta follow from the noise that was charged.",
-    "training-accounting": "Epsilon and delta follow from the trainings that were charged, for "
-    "exact Gaussian noise; the trainings' own is floating-point.",
+    "training-accounting": "Epsilon and delta are those of the costliest training that was agreed, "
+    "and every ledger was charged its own; they hold for exact Gaussian noise, and the trainings' "
+    "is floating-point.",
     "no-differential-privacy": "The agreement has NO DIFFERENTIAL PRIVACY, and every ledger notes "
     "a use of its data without it.",
     "policy": "The messages keep the agreement: who sent what, how many teachers a sum needs, "
@@ -61,8 +62,8 @@ WORDS: dict[str, str] = {
     "selection": "The scores are those of the teachers' signals, and the best ones above the "
     "threshold were selected.",
     "one-release": "No other sum of this run was opened.",
-    "erasure": "Each signer of the receipt erased its own secret keys, masks and noisy signals of "
-    "the run at its end, but for a feature key that the agreement publishes.",
+    "erasure": "Each signer of the receipt erased its own secret keys, masks and signals of the "
+    "run at its end, but for a feature key that the agreement publishes.",
     "student-training": "The student was built from the released sum as agreed.",
     "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
     "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "

@@ -103,6 +103,25 @@ def test_what_rests_on_encryption_says_so() -> None:
         assert any("protection.he" in text for text in entry["assumptions"] + entry["limits"]), name
 
 
+def test_what_rests_on_differential_privacy_says_so() -> None:
+    """A run of the route encryption-only would be taken to have an epsilon."""
+    rows = [entry for entry in MODEL["coalitions"].values() if "epsilon" in entry["not"]]
+    assert len(rows) == 4
+    for row in rows:
+        assert "with protection.dp, " in row["not"]
+        assert "without it: nothing is claimed" in row["not"]
+    assert "protection.dp" in PROPERTIES["record-privacy"]["statement"]
+    shown = [
+        name
+        for name, entry in PROPERTIES.items()
+        if any("only epsilon holds" in limit for limit in entry["limits"])
+    ]
+    assert len(shown) >= 2
+    for name in shown:
+        for limit in PROPERTIES[name]["limits"]:
+            assert "only epsilon holds" not in limit or "protection.dp" in limit, name
+
+
 def test_beyond_max_colluding_only_noise_is_claimed() -> None:
     """Whoever counts on masks must see with how many traitors they stop to help."""
     within = {"single-signals-hidden", "small-sums-closed", "scores-hidden"}
