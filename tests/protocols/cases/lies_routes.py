@@ -190,7 +190,7 @@ def summary_without_the_epsilon_of_a_training(run: Run) -> str:
 
 @bad("N2", TRAINED, "Who only states its training is named.")
 def summary_that_does_not_name_who_stated_a_training(run: Run) -> str:
-    del run.summary["notices"][1]
+    run.summary["notices"].pop()
     return SUMMARY
 
 
@@ -211,7 +211,7 @@ def receipt_without_its_notices(run: Run) -> str:
 
 @bad("O2", TRAINED, "Who only states its training is named in the receipt.")
 def receipt_that_does_not_name_who_stated_a_training(run: Run) -> str:
-    del run.statement["predicate"]["notices"][1]
+    run.statement["predicate"]["notices"].pop()
     return RECEIPT
 
 
