@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,11 +26,13 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
+from secure_fedsa.models.teachers import PrivateModel
 from secure_fedsa.report import receipt
 from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.wire.keys import IdentityKey
 from tests.engines.network import Hook, Network
-from tests.support import CLASSES, World, encoder, make_world, table
+from tests.routes import encryption_only, private_training, small_network, trained_models
+from tests.support import CLASSES, World, encoder, make_world, probes, table
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -51,6 +53,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 """Changes to the toy agreement, by name."""
+
+
+def _trainings(folder: Path) -> World:
+    """Return a world whose teachers' models are trained in the run, but for one."""
+    world = make_world(folder)
+    world.shape = private_training("scatter", stated=["teacher-3"])
+    world.brought["teacher-2"] = PrivateModel(small_network(), *table(1, 200))
+    world.brought["teacher-3"] = trained_models()["teacher-3"]
+    return world
+
+
+def _models(folder: Path) -> World:
+    """Return a world of models of any kind, without differential privacy."""
+    return World(folder, {}, brought=dict(trained_models()), shape=encryption_only("sketch"))
+
+
+WORLDS: dict[str, Callable[[Path], World]] = {"trainings": _trainings, "models": _models}
+"""Worlds of the routes whose teachers are models, by name."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -118,21 +138,26 @@ def _honest(variant: str, number: int) -> Folder:
 def _world(variant: str) -> World:
     place = tempfile.TemporaryDirectory(prefix="secure-fedsa-tests-")
     atexit.register(place.cleanup)
+    if variant in WORLDS:
+        return WORLDS[variant](Path(place.name))
     return make_world(Path(place.name), **VARIANTS[variant])
 
 
 @cache
-def _workshop(folder: Path) -> StudentWorkshop:
-    probes, _ = table(3000, 60)
+def _workshop(folder: Path, *, agreed: bool) -> StudentWorkshop:
+    """Return the student's workshop; where models are asked, its probes are the agreed ones."""
+    unlabelled = probes() if agreed else table(3000, 60)[0]
     records, labels = table(3001, 12)
-    return StudentWorkshop(StudentTask(CLASSES, records, labels, probes), encoder(), folder, seed=0)
+    task = StudentTask(CLASSES, records, labels, unlabelled)
+    return StudentWorkshop(task, encoder(), folder, seed=0)
 
 
 def run_to_the_end(
     world: World, hook: Hook | None = None
 ) -> tuple[LocalRun, Outcome, dict[str, bytes]]:
     """Run to the end, over a network with a hook if there is one; return the student's files."""
-    workshop, agreement = _workshop(world.folder / "built"), world.agreement()
+    agreement = world.agreement()
+    workshop = _workshop(world.folder / "built", agreed=agreement.answers is not None)
     run = world.local_run(lambda released: workshop.build(released, agreement))
     outcome = run.execute() if hook is None else Network(run, hook).execute()
     names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)

@@ -240,7 +240,8 @@ def test_a_module_of_any_head_is_trained_privately_in_the_run(tmp_path: Path, he
     seen = told(run)
     outcome = run.execute()
     assert (outcome.problem, outcome.refused) == ("", ())
-    assert any(not torch.equal(before[name], value) for name, value in module.state_dict().items())
+    # What was brought is left as it was: a copy was trained, and is gone with the run.
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert seen["teacher-1"].features.any()
     (released,) = world.released
     assert np.array_equal(released.values, sum(signal.features for signal in seen.values()))
@@ -400,7 +401,7 @@ def test_after_a_use_without_protection_no_promise_is_made(tmp_path: Path) -> No
     run.discard()
     again = private_world(tmp_path, private_training("scatter"))
     run = again.local_run()
-    with pytest.raises(RunAborted, match=r"without differential privacy before \(1 times\)"):
+    with pytest.raises(RunAborted, match="without differential privacy before"):
         run.execute()
     assert {len(runs) for runs in charges(run).values()} == {1}
 
