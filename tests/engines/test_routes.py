@@ -584,7 +584,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Brought], str]] = {
     "a buffer": (
         "private",
         lambda: private(_with_buffer()),
-        "has a buffer, 'kept'",
+        "keeps 'kept'",
     ),
     "nothing to train": (
         "private",
@@ -601,7 +601,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Brought], str]] = {
     "a logit too few": (
         "private",
         lambda: private(small_network(8, 2)),
-        r"^parties\.teacher-1\.classes: are 3; its model tells 2 apart",
+        r"3 classes do not go with a module that returns \(2,\) a record",
     ),
     "a trained model of other classes": (
         "encrypted",
@@ -641,12 +641,17 @@ REFUSED: dict[str, tuple[str, Callable[[], Brought], str]] = {
     "records that the module does not take": (
         "private",
         lambda: private(small_network(), records=np.zeros((50, 7), dtype=np.float32)),
-        r"cannot take records of shape \(7,\)",
+        r"teacher-1's records have the shape \(7,\), the probes \(6,\)",
     ),
     "a module that takes no probe": (
         "private",
         lambda: private(nn.Sequential(nn.Linear(7, 3))),
         r"cannot take records of shape \(6,\)",
+    ),
+    "a preparation that standardises by what it is given": (
+        "private",
+        lambda: private(small_network(), prepare=_standardised),
+        "`prepare` makes something else of a record when other records are beside it",
     ),
     "no layer of features": (
         "encrypted",
@@ -669,6 +674,10 @@ REFUSED: dict[str, tuple[str, Callable[[], Brought], str]] = {
         "LogisticRegression has no gradients",
     ),
 }
+
+
+def _standardised(records: npt.NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(records - records.mean(axis=0), dtype=np.float32))
 
 
 class _Sum(nn.Module):
