@@ -191,17 +191,35 @@ def _roster(agreement: Agreement, roster: tuple[str, ...]) -> Roster:
     return Roster(1, roster, _HASH, _HASH, dict.fromkeys(teachers, _HASH), scores)
 
 
-def _segment(agreement: Agreement, teacher: str) -> LedgerSegment:
-    event, privacy = noise_plan(agreement, teacher).event, agreement.mechanism
-    rho = rho_of([event])
-    charge = {
-        "agreement": _HASH,
-        "events": events_to_list([event]),
-        "rho": rho,
-        "agreement_rho": rho,
-        "delta": privacy.delta,
-        "budget": privacy.agreement_budget,
+def _charge(agreement: Agreement, teacher: str) -> dict[str, Any]:
+    """Return what a teacher's ledger is charged with, as the specification writes it."""
+    if agreement.route == "encryption-only":
+        return {"agreement": _HASH, "events": [{"kind": "no-differential-privacy"}]}
+    promise, stated = agreement.promise, agreement.parties[teacher].stated
+    terms = {"delta": promise.delta, "budget": promise.agreement_budget}
+    if agreement.route == "noisy-release":
+        event = noise_plan(agreement, teacher).event
+        rho, listed = rho_of([event]), events_to_list([event])
+        return {"agreement": _HASH, "events": listed, "rho": rho, "agreement_rho": rho, **terms}
+    how = stated or agreement.training
+    assert how is not None
+    training = {
+        "kind": "dp-sgd",
+        "noise_multiplier": how.noise_multiplier,
+        "sampling_rate": how.sampling_rate,
+        "steps": how.steps,
     }
+    return {
+        "agreement": _HASH,
+        "events": [training],
+        "stated": stated is not None,
+        "agreement_trainings": [training],
+        **terms,
+    }
+
+
+def _segment(agreement: Agreement, teacher: str) -> LedgerSegment:
+    charge = _charge(agreement, teacher)
     entries = tuple(
         make_entry(_DATA_SET, kind, _HASH, body, position=position, previous=_HASH)
         for position, (kind, body) in enumerate((("reserve", charge), ("commit", {})), 1)

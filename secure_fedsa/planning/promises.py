@@ -156,7 +156,7 @@ def _promises(agreement: Agreement) -> Promises:
         smallest_sum=agreement.selection.smallest_sum,
         tolerated_losses=0,
     )
-    check_length("query", query_body_bytes(agreement))
+    check_length(agreement, "query", query_body_bytes(agreement))
     return found
 
 

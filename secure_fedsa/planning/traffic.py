@@ -50,7 +50,7 @@ def traffic(agreement: Agreement) -> Traffic:
     fullest, lengths = agreement.teachers[: agreement.selection.select], Lengths(agreement)
     longest = max(lengths.ledgers.values())
     for kind, size in {**lengths.bodies(fullest), "ledger": longest}.items():
-        check_length(kind, size)
+        check_length(agreement, kind, size)
     kinds, loads = _counted(agreement, lengths, fullest)
     _check_folder(agreement, kinds, sum(load.sent_messages for load in loads.values()))
     shorter, members = fullest[: len(fullest) - 1], frozenset(fullest)
@@ -90,10 +90,10 @@ def _check_folder(agreement: Agreement, kinds: dict[str, int], messages: int) ->
     most = MOST_FOLDER_BYTES - _FOR_THE_REST - messages * _SEALED_BYTES
     if shown > most:
         raise AgreementError(
-            "encoder.dimension",
+            _clause_of_values(agreement),
             f"the run's public messages would take {shown:,} bytes.",
             why=f"A run folder holds {MOST_FOLDER_BYTES:,} altogether.",
-            do="Use fewer dimensions, select fewer teachers, or do not publish ciphertexts.",
+            do="Use a shorter signal, select fewer teachers, or do not publish ciphertexts.",
         )
 
 
@@ -162,16 +162,17 @@ def _digits(first: int, count: int) -> int:
     return sum(map(integer_length, range(first, first + count)))
 
 
-_CLAUSE_OF_LENGTH = {
-    "query": "saliency.directions",
-    "upload": "encoder.dimension",
-    "sum": "encoder.dimension",
-    "release": "encoder.dimension",
-    "sealed-sum": "encoder.dimension",
-}
+_OF_VALUES = frozenset({"upload", "sum", "release", "sealed-sum"})
 
 
-def check_length(kind: str, body_bytes: int) -> None:
+def _clause_of_values(agreement: Agreement) -> str:
+    """Return the clause that makes feature signals long."""
+    answers = agreement.answers
+    by_encoder = answers is None or answers.form == "scatter"
+    return "encoder.dimension" if by_encoder else "answers.probes"
+
+
+def check_length(agreement: Agreement, kind: str, body_bytes: int) -> None:
     """Refuse an agreement under which a message would be longer than its kind may be.
 
     Raises:
@@ -179,8 +180,10 @@ def check_length(kind: str, body_bytes: int) -> None:
     """
     limit = RULES[kind].maximum_bytes
     if body_bytes > limit:
+        clause = "saliency.directions" if kind == "query" else "parties"
+        clause = _clause_of_values(agreement) if kind in _OF_VALUES else clause
         raise AgreementError(
-            _CLAUSE_OF_LENGTH.get(kind, "parties"),
+            clause,
             f"a {kind} message would take {body_bytes} bytes.",
             why=f"Nobody takes one of more than {limit}.",
             do="Use fewer values, or fewer parties.",
