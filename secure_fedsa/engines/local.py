@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from secure_fedsa.models.teachers import Brought
 from secure_fedsa.planning import Plan, plan
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
+from secure_fedsa.roles.model_teachers import AskedProbes
 from secure_fedsa.roles.session import Session
 from secure_fedsa.run import PartyRun
 from secure_fedsa.signals import FloatArray, ReleasedSum
@@ -155,6 +157,11 @@ class LocalRun:
         steps = quantise(query, saliency.query_bound, saliency.bits)
         self._query = tuple(int(value) for value in steps)
         self.clock = PhaseClock()
+
+        @cache
+        def asked() -> AskedProbes:
+            return AskedProbes.of(agreement, probes, encoder)
+
         self.sites = {
             name: LocalSite(
                 name,
@@ -166,6 +173,7 @@ class LocalRun:
                 probes=probes if party.role in (TEACHER, STUDENT) else None,
                 build=build if party.role == STUDENT else None,
                 noise=noise,
+                asked=asked,
             )
             for name, party in agreement.parties.items()
         }

@@ -107,6 +107,8 @@ class LocalSite:
         build: Builds the student from the released sum and returns its hash, for the
             student.
         noise: Source of noise; None for the system's.
+        asked: Returns the probes that models are asked about, for parties of one process, which
+            need not encode them once each; None encodes them here.
 
     Raises:
         AgreementError: If the noise is seeded and the agreement is not for a simulation.
@@ -124,6 +126,7 @@ class LocalSite:
         probes: npt.NDArray[Any] | None = None,
         build: Callable[[ReleasedSum], str] | None = None,
         noise: SecretNoise | None = None,
+        asked: Callable[[], AskedProbes] | None = None,
     ) -> None:
         self.me = me
         self.folder = folder
@@ -134,6 +137,7 @@ class LocalSite:
         self.probes = probes
         self.noise = noise or SystemNoise()
         self._build = build
+        self._asked = asked or self._encode_asked
         self._suite = suite_of(agreement)
         if self.noise.seeded and not agreement.simulation:
             raise AgreementError(
@@ -284,15 +288,19 @@ class LocalSite:
             )
             if failure:
                 self._tell_operator({"trained_on_nothing_after": failure})
-            probes = AskedProbes.of(self.agreement, self.probes, self.encoder)
             return signal_of_model(
-                model, probes, agreement=self.agreement, project=secret_projection
+                model, self._asked(), agreement=self.agreement, project=secret_projection
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, others may not see what
             self._tell_operator({"not_asked_after": type(error).__name__})
             raise DataError(
                 f"{self.me}'s model could not be asked.", do="Its operator has a local log."
             ) from None
+
+    def _encode_asked(self) -> AskedProbes:
+        assert self.encoder is not None
+        assert self.probes is not None
+        return AskedProbes.of(self.agreement, self.probes, self.encoder)
 
     def _note_locally(self, notes: LocalNotes) -> None:
         self._tell_operator({"records": notes.records, "zeroed": notes.zeroed})
