@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from secure_fedsa.agreement import Party
+from secure_fedsa.agreement import Party, Stated
 from secure_fedsa.cli.agreement_file import HEX_KEY, read_text
 from secure_fedsa.cli.keys import KEY_FILE, existing_identity
 from secure_fedsa.cli.parsing import check_party_name
@@ -27,6 +27,7 @@ class _Draft:
     role: Role
     key: str = ""
     classes: tuple[str, ...] = ()
+    stated: Stated | None = None
 
 
 def gather(
@@ -63,7 +64,10 @@ def gather(
         _from_states(found, arguments.states)
     _require_all(found)
     order = sorted(found, key=lambda name: (found[name].role != TEACHER, found[name].role, name))
-    return {name: Party(found[name].role, found[name].key, found[name].classes) for name in order}
+    return {
+        name: Party(found[name].role, found[name].key, found[name].classes, found[name].stated)
+        for name in order
+    }
 
 
 def _add(found: dict[str, _Draft], name: str, new: _Draft) -> None:
@@ -86,6 +90,7 @@ def _add(found: dict[str, _Draft], name: str, new: _Draft) -> None:
             do="With --data they stand in the teacher's file.",
         )
     old.key, old.classes = old.key or new.key, old.classes or new.classes
+    old.stated = old.stated or new.stated
 
 
 def _teacher(text: str) -> tuple[str, _Draft]:
@@ -126,7 +131,7 @@ def _file(path: Path) -> dict[str, _Draft]:
 
 
 def _entry(value: Any, where: str) -> _Draft:
-    known = {"role", "key", "classes"}
+    known = {"role", "key", "classes", "stated"}
     if not isinstance(value, dict) or not set(value) <= known or "role" not in value:
         raise UsageError(f"{where} must have a role, a key and, of a teacher, classes.", do=_FORM)
     if value["role"] not in get_args(Role):
@@ -135,7 +140,21 @@ def _entry(value: Any, where: str) -> _Draft:
     if not isinstance(classes, list) or not all(isinstance(item, str) for item in classes):
         raise UsageError(f"{where}.classes must be a list of names.", do=_FORM)
     key = _key(str(value["key"]), f"{where}.key") if "key" in value else ""
-    return _Draft(value["role"], key, tuple(classes))
+    stated = _stated(value["stated"], f"{where}.stated") if "stated" in value else None
+    return _Draft(value["role"], key, tuple(classes), stated)
+
+
+def _stated(value: Any, where: str) -> Stated:
+    """Return how a model was trained; its ranges are the agreement's to judge."""
+    if not isinstance(value, dict) or set(value) != {entry.name for entry in fields(Stated)}:
+        raise UsageError(
+            f"{where} must have sampling_rate, steps and noise_multiplier, and nothing else.",
+            do=_FORM,
+        )
+    numbers = [value["sampling_rate"], value["noise_multiplier"]]
+    if any(type(n) not in (int, float) for n in numbers) or type(value["steps"]) is not int:
+        raise UsageError(f"{where}: steps is a whole number, the others are numbers.", do=_FORM)
+    return Stated(float(numbers[0]), value["steps"], float(numbers[1]))
 
 
 def _from_states(found: dict[str, _Draft], states: Path) -> None:
