@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secure_fedsa.agreement import Agreement, parse
+from secure_fedsa.agreement import Agreement, Stated, parse
 from secure_fedsa.cli.agreement_text import to_text
 from secure_fedsa.cli.agreement_words import WORDS
 from secure_fedsa.cli.main import main
@@ -192,6 +192,33 @@ def test_parties_by_file(tmp_path: Path) -> None:
     agreement = read(tmp_path, "a.toml")
     assert agreement.parties["t2"].classes == ("a, b", "c:d")
     assert agreement.only("aggregator") == "agg"
+
+
+def test_a_stated_training_comes_from_the_file(tmp_path: Path, capsys: Capture) -> None:
+    """Without it an institution cannot say how it trained, short of editing by hand."""
+    parts = [
+        f'[parties.{name}]\nrole = "{role}"\nkey = "{key}"\n'
+        + ('classes = ["a", "b"]\n' if role == "teacher" else "")
+        for name, role, key in zip(
+            ("t1", "t2", "t3", "agg", "kh", "st"),
+            (*("teacher",) * 3, "aggregator", "key-holder", "student"),
+            KEYS,
+            strict=False,
+        )
+    ]
+    path = tmp_path / "parties.toml"
+    said = "[parties.t2.stated]\nsampling_rate = 0.01\nsteps = 200\nnoise_multiplier = 2\n"
+    path.write_text("\n".join([*parts, said]))
+    flags = ("--parties", str(path), "--route", "private-training")
+    assert by_hand(tmp_path, *flags) == 0
+    assert read(tmp_path, "a.toml").parties["t2"].stated == Stated(0.01, 200, 2.0)
+    assert "STATED, NOT WITNESSED" in capsys.readouterr().out
+    for wrong in (said.replace("steps = 200\n", ""), said.replace("200", "2.5"), said + "x = 1\n"):
+        path.write_text("\n".join([*parts, wrong]))
+        (tmp_path / "a.toml").unlink(missing_ok=True)
+        (tmp_path / "encoder.safetensors").unlink(missing_ok=True)
+        assert by_hand(tmp_path, *flags) == 2
+        assert "stated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
