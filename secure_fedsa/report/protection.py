@@ -201,17 +201,21 @@ def _training(check: TrainingCheck) -> Markup:
         [
             "Renyi divergences",
             number(check.rdp_epsilon),
-            f"{google}; never tighter, so the headline must not exceed it",
+            (
+                f"{google}; for information: mostly larger; where one step tells less than the "
+                "headline resolves, the headline is larger and errs on the safe side"
+            ),
         ],
     ]
     return section(
         "accounting",
-        "Accounting, checked from above",
+        "Accounting, in two ways",
         element(
             "p",
             "Before the run, the plan accounted the agreed training of the worst teacher in two "
             f"ways. Both are at delta {number(check.delta)} and for exact Gaussian noise; shown "
-            "digits are rounded up. A headline that were too small would not show here: for that, "
+            "digits are rounded up. Both are bounds from above, so a headline that were too small "
+            "would not show here: for that, "
             "tests compare it with known values. The receipt covers the headline alone.",
         ),
         table(

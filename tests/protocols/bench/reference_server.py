@@ -12,6 +12,7 @@ held against it again. All else is as the reference does it, limits on memory an
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import io
 import json
@@ -63,6 +64,8 @@ def answer_of(reference: Any, folder: str, trust: dict[str, str] | None) -> str:
 def main(path: str) -> None:
     """Answer until there are no more questions."""
     reference, seen = load(path), Seen()
+    importlib.import_module("dp_accounting.pld")  # it reads them when it needs them, which is slow
+    importlib.import_module("dp_accounting.rdp")
     remember_forms(reference, seen)
     for line in sys.stdin:
         folder, trust = json.loads(line)

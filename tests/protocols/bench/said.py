@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.protocols.bench import following
+from tests.protocols.bench import following, formulas
 from tests.protocols.bench.draws import Draw, change_somewhere, other, retyped
 from tests.protocols.bench.resigning import Letter, Run
 
@@ -60,6 +60,8 @@ def signatures(run: Run, draw: Draw) -> str:
 
 def noise(run: Run, draw: Draw) -> str:
     """Agree on other noise, and charge it."""
+    if run.terms["route"] == formulas.TRAINED:
+        return _training(run, draw)
     privacy = run.terms["privacy"]
     entry = draw.pick(
         ["noise_multiplier", "delta", "grid", "count_weight", "neighbours", "epsilon"]
@@ -71,6 +73,15 @@ def noise(run: Run, draw: Draw) -> str:
         factors = [2, 1.0000001, 1.5, 0.5]
         privacy[entry] = type(privacy[entry])(privacy[entry] * draw.pick(factors))
     return f"{entry} becomes {privacy[entry]}"
+
+
+def _training(run: Run, draw: Draw) -> str:
+    """Agree on another training, or state another."""
+    parties = run.terms["parties"].values()
+    table = draw.pick([run.terms["training"], *(p["stated"] for p in parties if "stated" in p)])
+    entry = draw.pick(["noise_multiplier", "sampling_rate", "steps"])
+    table[entry] = type(table[entry])(table[entry] * draw.pick([2, 1.0000001, 1.25, 0.5]))
+    return f"{entry} becomes {table[entry]}"
 
 
 def scores(run: Run, draw: Draw) -> str:
