@@ -274,6 +274,15 @@ def test_mutants_die_of_many_things() -> None:
     assert set("ABCDEFGHIKLMNOP") <= set(sections), told
 
 
+def test_the_reference_is_short_enough_to_be_read() -> None:
+    """It is the proof that the text suffices, and nobody checks a proof of thousands of lines."""
+    lines = len(REFERENCE.read_text("utf-8").splitlines())
+    readme = (REFERENCE.parent / "README.md").read_text("utf-8")
+    stated = re.search(r"at most ([0-9]+) lines", readme)
+    assert stated
+    assert lines <= int(stated[1]) <= 450
+
+
 def test_the_reference_runs_as_its_text_says(tmp_path: Path) -> None:
     """The tests above ask it within one process; a reader starts it from a shell."""
     assert by_command(RUNS / "plain") == (0, "consistent, identities not checked")

@@ -25,6 +25,7 @@ from secure_fedsa.messages import (
 from secure_fedsa.report import receipt
 from secure_fedsa.wire import bodies, canonical
 from tests.audit import folders
+from tests.protocols.bench.honest_runs import RUNS
 
 # It has no type information.
 jsonschema: Any = importlib.import_module("jsonschema")
@@ -168,6 +169,9 @@ def test_sealed_bodies_fit() -> None:
         assert errors(f"bodies#/$defs/{kind}", bodies.to_json(body)) == []
 
 
+_STUDENT = ("parties", "student")
+
+
 def _drop(name: str) -> Callable[[Any], None]:
     return lambda value: value.pop(name)
 
@@ -214,6 +218,67 @@ def test_broken_values_are_refused(name: str) -> None:
     else:
         path = next((p for p in files if p.endswith(f"-{where}.json")), where)
         schema, value = schema_of(path) or "", canonical.decode(files[path].splitlines()[0])
+    assert errors(schema, value) == []
+    change(value)
+    assert errors(schema, value) != []
+
+
+def _of_route(run: str, where: str) -> tuple[str, Any]:
+    """Return a schema's name, and what an honest vector of a route has for it."""
+    data = (RUNS / run / where).read_bytes()
+    if where == "agreement.toml":
+        return "agreement", tomllib.loads(data.decode())
+    value = canonical.decode(data.splitlines()[0])
+    if where != receipt.FILE_NAME:
+        return schema_of(where) or "", value
+    return "statement", canonical.decode(canonical.from_base64(value["payload"]))
+
+
+CHARGE = "ledger-teacher-1.jsonl"
+PROMISE = {"epsilon": 1.0, "delta": 1e-5}
+BROKEN_OF_ROUTES: dict[str, tuple[str, str, Callable[[Any], None]]] = {
+    "a training without answers": ("private-training", "agreement.toml", _drop("answers")),
+    "a training of persons": (
+        "private-training",
+        "agreement.toml",
+        _set("person", "privacy", "unit"),
+    ),
+    "a grid of no release": ("private-training", "agreement.toml", _set(64, "privacy", "grid")),
+    "a student's training": (
+        "private-training",
+        "agreement.toml",
+        _set({"sampling_rate": 0.5, "steps": 1, "noise_multiplier": 1.0}, *_STUDENT, "stated"),
+    ),
+    "a sketch without width": ("private-training", "agreement.toml", _set(0, "answers", "width")),
+    "a promise of nobody": ("encryption-only", "agreement.toml", _set(PROMISE, "privacy")),
+    "no protection": ("encryption-only", "agreement.toml", _set(False, "protection", "he")),
+    "stated as text": ("private-training", CHARGE, _set("yes", "body", "stated")),
+    "a total of nothing": ("private-training", CHARGE, _set([], "body", "agreement_trainings")),
+    "a training's rho": ("private-training", CHARGE, _set(0.1, "body", "rho")),
+    "a budget of nothing": ("encryption-only", CHARGE, _set(1.0, "body", "budget")),
+    "an epsilon of nothing": ("encryption-only", "summary.json", _set(1.0, "epsilon")),
+    "no epsilon": ("private-training", "summary.json", _set(None, "epsilon")),
+    "an accounting of nothing": ("encryption-only", "summary.json", _set(PROMISE, "accounting")),
+    "no notices": ("encryption-only", "summary.json", _drop("notices")),
+    "notices of none": ("plain", "summary.json", _set(["a notice"], "notices")),
+    "a notice that is no text": (
+        "private-training",
+        "receipt.dsse.json",
+        _set(1, "predicate", "notices", 0),
+    ),
+    "a claim of nobody": (
+        "encryption-only",
+        "receipt.dsse.json",
+        _set("epsilon", "predicate", "recomputed", 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_OF_ROUTES)
+def test_broken_values_of_routes_are_refused(name: str) -> None:
+    """What one route has, another must not have."""
+    run, where, change = BROKEN_OF_ROUTES[name]
+    schema, value = _of_route(run, where)
     assert errors(schema, value) == []
     change(value)
     assert errors(schema, value) != []
