@@ -123,10 +123,10 @@ def trained(noise: float, rate: float, steps: int, delta: float) -> float:  # dr
     import dp_accounting as dp; from dp_accounting import pld, rdp  # slow to load
     step = dp.PoissonSampledDpEvent(rate, dp.GaussianDpEvent(noise))
     rough = rdp.RdpAccountant([2, 3, 4, 6, 8, 12, 16, 32, 64]).compose(step, steps)
-    if rough.get_epsilon(delta) >= 200: return math.inf
+    if delta < 1e-13 + 1e-15 * steps or rough.get_epsilon(delta) >= 200: return math.inf
     interval = {"value_discretization_interval": min(1e-3, 0.02 / noise)}
     exact: Any = pld.PLDAccountant(dp.NeighboringRelation.ADD_OR_REMOVE_ONE, **interval)
-    return float(exact.compose(step, steps).get_epsilon(delta))
+    return float(exact.compose(step, steps).get_epsilon(delta - 1e-15 * steps))
 def signals(v: Any) -> None:
     degree, sizes, t, primes = v.poly_modulus_degree, v.coeff_mod_bit_sizes, v.plain_modulus, {}
     check(L3=sum(sizes) <= {4096: 109, 8192: 218, 16384: 438}[degree])

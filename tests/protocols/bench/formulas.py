@@ -235,7 +235,7 @@ def _trained_epsilon(trainings: tuple[tuple[float, float, int], ...], delta: flo
     )
     for noise, rate, steps in trainings:
         accountant.compose(PoissonSampledDpEvent(rate, GaussianDpEvent(noise)), steps)
-    return float(accountant.get_epsilon(delta))
+    return float(accountant.get_epsilon(delta - 1e-15 * sum(steps for _, _, steps in trainings)))
 
 
 def amount_epsilon(amount: Json, delta: float) -> float:

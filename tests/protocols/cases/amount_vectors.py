@@ -35,10 +35,12 @@ def trainings() -> File:
         ("hopeless", [training(0.05, 0.5, 10)], DELTA),
         ("hopeless at order 2, however rare", [training(0.05, 1e-9, 1)], DELTA),
         ("a delta below 10^-13", [training(4.0, 0.1, 200)], 1e-14),
+        ("a delta too small for so many steps", [training(1000.0, 1.0, 10**6)], 1e-9),
+        ("a delta that is large enough for them", [training(1000.0, 1.0, 10**6)], 1e-8),
     ]
     cases = []
     for name, events, delta in variants:
-        none = "hopeless" in name or delta < 1e-13
+        none = "hopeless" in name or delta < 1e-13 + 1e-15 * sum(e["steps"] for e in events)
         spent = math.inf if none else formulas.trained_epsilon(events, delta)
         merged = formulas.merged(events)
         cases.append(
