@@ -37,7 +37,15 @@ _HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-FORWARD_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+FORWARD_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
 
 
 def check_trainable(module: nn.Module) -> None:
