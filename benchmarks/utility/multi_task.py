@@ -130,7 +130,7 @@ def scores(suite: Suite, seed: int, epsilon: float) -> Scores:
     if not done.members:
         return Scores(found, sent)
     total = np.sum([done.signals[name].features for name in done.members], axis=0)
-    sigma = noise_plan(agreement, done.members[0]).event.noise_scale / agreement.privacy.grid
+    sigma = noise_plan(agreement, done.members[0]).event.noise_scale / agreement.mechanism.grid
     release = Release(
         from_upper_triangle(total[:-1] / agreement.features.scale, encoder.dimension),
         float(total[-1]),

@@ -26,11 +26,19 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     return float(brentq(excess, 0, 200))
 
 
-@pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (2.0, 30), (8.0, 30), (100.0, 1000)])
-def test_without_subsampling_it_is_the_gaussian_mechanism(noise: float, steps: int) -> None:
-    """Never below the exact value, and within 1% of it."""
-    exact = gaussian_epsilon(steps**0.5 / noise, DELTA)
-    found = training_epsilon([DpSgdTraining(noise, 1.0, steps)], DELTA)
+@pytest.mark.parametrize(
+    ("noise", "steps", "delta"),
+    [
+        *((1.0, 1, DELTA), (2.0, 30, DELTA), (8.0, 30, DELTA), (100.0, 1000, DELTA)),
+        *((100.0, 10_000, DELTA), (100.0, 10_000, 1e-10), (300.0, 100_000, 1e-9)),
+    ],
+)
+def test_without_subsampling_it_is_the_gaussian_mechanism(
+    noise: float, steps: int, delta: float
+) -> None:
+    """Never below the exact value, and within 1% of it; of many steps at a small delta too."""
+    exact = gaussian_epsilon(steps**0.5 / noise, delta)
+    found = training_epsilon([DpSgdTraining(noise, 1.0, steps)], delta)
     assert exact * (1 - 1e-6) <= found <= exact * 1.01
 
 
