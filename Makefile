@@ -56,7 +56,9 @@ demo: setup ## Run the demo; ARGS="--seed 1" passes options on
 
 test: lint ## Check style, types and floors, then run all tests
 	@echo "== pytest"
-	@$(PYTHON) -m pytest
+	@# A file's tests stay together: they share what is slow to make. One thread a process: two
+	@# processes of two threads each wait for each other on two cores.
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## Check style, types and floors
 	@echo "== ruff"
