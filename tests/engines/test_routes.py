@@ -28,6 +28,7 @@ from secure_fedsa.privacy.events import DpSgdTraining, Unprotected
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.model_teachers import model_to_ask
 from secure_fedsa.signals import Signal
+from secure_fedsa.wire import canonical
 from secure_fedsa.wire.envelope import parse
 from tests.engines.test_crashes import run_with_crashes
 from tests.routes import (
@@ -764,3 +765,35 @@ def test_seeded_noise_trains_no_real_model(tmp_path: Path) -> None:
     world.noise = SeededNoise(1)
     with pytest.raises(AgreementError, match="simulation"):
         world.local_run()
+
+
+# --- failures after the charge ---------------------------------------------------------------
+
+
+class _Fails:
+    """Answers two probes, and then tells what nobody else may read."""
+
+    def predict_proba(self, records: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if len(records) > 2:
+            raise ValueError("patient 17 has no such record")
+        return np.full((len(records), len(CLASSES)), 1 / len(CLASSES))
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_answer_tells_its_own_operator_only(tmp_path: Path) -> None:
+    """A model's own words may hold what it learnt: they must not go to the others."""
+    world = models_world(tmp_path, encryption_only("scatter"))
+    world.brought["teacher-1"] = trained(_Fails())
+    run = world.local_run()
+    outcome = run.execute()
+    assert (outcome.problem, outcome.refused) == ("", ())
+    for data in outcome.envelopes:
+        assert not re.search(b"patient|ValueError|no such record", data)
+    (released,) = world.released
+    assert released.members == ("teacher-2", "teacher-3", "teacher-4")  # the rest had its result
+    (line,) = (tmp_path / "teacher-1" / "local-log.jsonl").read_bytes().splitlines()
+    assert canonical.decode(line)["not_asked_after"] == "ValueError"
+    ledger = run.sites["teacher-1"].ledger
+    assert ledger is not None
+    assert len(ledger.books().charges) == 1
+    assert "burn" in [note["kind"] for note in ledger.books().notes]
