@@ -87,6 +87,7 @@ def _failed(error: VerificationError) -> dict[str, Any]:
 
 
 def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
+    from secure_fedsa.report.notices import notices
     from secure_fedsa.report.wording import limits
 
     return {
@@ -100,11 +101,13 @@ def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
         "recomputed": verdict.recomputed,
         "attested": verdict.attested,
         "limits": limits(identities_checked=verdict.identities_checked),
+        **({"notices": told} if (told := notices(verdict.facts.agreement)) else {}),
     }
 
 
 def _text(verdict: Verdict, trusted: str) -> str:
     from secure_fedsa.report.claims import WORDS
+    from secure_fedsa.report.notices import notices
     from secure_fedsa.report.wording import carried_by, limits
 
     signers = tuple(signer.party for signer in verdict.signers)
@@ -112,6 +115,7 @@ def _text(verdict: Verdict, trusted: str) -> str:
         f"Run {verdict.facts.run_id}",
         f"under agreement {verdict.facts.agreement_hash}:",
         f"  {verdict.words(trusted)}",
+        *notices(verdict.facts.agreement),
         "",
         "Receipt signed by:",
     ]

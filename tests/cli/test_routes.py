@@ -218,6 +218,8 @@ def test_the_demo_runs_every_route(route: str, tmp_path: Path, capsys: Capture) 
         assert "spends epsilon" in said.err
         assert "Spent: epsilon" in said.out
         assert "NO DIFFERENTIAL PRIVACY" not in said.out + said.err
+    assert main(["verify", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notices"] == summary["notices"]
     assert main(["verify", str(out)]) == 0
     if route == "encryption-only":
         recomputed = capsys.readouterr().out.split("Not recomputed")[0]
