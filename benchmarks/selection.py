@@ -245,7 +245,7 @@ class Bench:
 
         def make() -> Network:
             generator = training_generator(self.seed, f"selection benchmark: {len(self.made)}")
-            network = Network(inputs, classes, generator)
+            network = Network(inputs, classes, generator, shape="plain")
             values, targets = inputs.tensor(images), torch.from_numpy(labels)
             return train_classifier(network, values, targets, spec, generator)
 

@@ -29,6 +29,8 @@ def run(job: Job) -> Outcome:
         sent = max(sent, teacher.images.nbytes + teacher.labels.nbytes)
     generator = training_generator(job.seed, "central")
     network = Network(task.inputs, task.classes, generator)
-    training = Training(epochs=job.effort.central_epochs, steps=job.effort.label_steps)
+    training = Training(
+        epochs=job.effort.central_epochs, steps=job.effort.label_steps, rate=0.005, decay=0.1
+    )
     train_classifier(network, torch.cat(values), torch.cat(labels), training, generator)
     return Outcome(test_accuracy(job, network), sent)

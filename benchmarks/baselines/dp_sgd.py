@@ -37,7 +37,7 @@ def run(job: Job) -> Outcome:
     for teacher, (values, labels) in zip(job.data.teachers, task.teachers, strict=True):
         job.progress(f"{teacher.id} trains by DP-SGD, {steps} steps")
         start = training_generator(job.seed, f"dp-sgd {teacher.id}")
-        network = Network(task.inputs, len(teacher.task), start)
+        network = Network(task.inputs, len(teacher.task), start, shape="plain")
         train_privately(
             network,
             values,
