@@ -1,4 +1,4 @@
-"""The small networks that all baselines share: four CNN shapes for images, one MLP for tables.
+"""The small networks that all baselines share: five CNN shapes for images, one MLP for tables.
 
 Every network has the same three readings: its last feature map, its features (a vector made
 from the map) and its logits. So a method that matches maps, one that concatenates features and
@@ -25,9 +25,9 @@ from secure_fedsa.models.network import raw_tensor
 from secure_fedsa.models.records import RecordSchema
 
 FloatArray = npt.NDArray[np.float64]
-Shape = Literal["contrast", "plain", "wide", "residual"]
+Shape = Literal["contrast", "narrow", "plain", "wide", "residual"]
 
-SHAPES: tuple[Shape, ...] = ("contrast", "plain", "wide", "residual")
+SHAPES: tuple[Shape, ...] = ("contrast", "narrow", "plain", "wide", "residual")
 """Names of the CNN shapes; tables have one network, whatever the name."""
 
 _BLOCK = 512
@@ -231,6 +231,16 @@ def _contrast(channels: int, generator: torch.Generator) -> tuple[nn.Module, int
     return body, 64, 128
 
 
+def _narrow(channels: int, generator: torch.Generator) -> tuple[nn.Module, int, int]:
+    body = nn.Sequential(
+        _Contrast(channels, 12, generator),
+        _convolution(24, 32, 3, 1, generator),
+        nn.GroupNorm(4, 32),
+        nn.ReLU(),
+    )
+    return body, 32, 48
+
+
 def _plain(channels: int, generator: torch.Generator) -> tuple[nn.Module, int, int]:
     body = nn.Sequential(
         _convolution(channels, 16, 5, 2, generator),
@@ -270,6 +280,7 @@ def _residual(channels: int, generator: torch.Generator) -> tuple[nn.Module, int
 
 _BODIES: dict[Shape, Callable[[int, torch.Generator], tuple[nn.Module, int, int]]] = {
     "contrast": _contrast,
+    "narrow": _narrow,
     "plain": _plain,
     "wide": _wide,
     "residual": _residual,
