@@ -8,7 +8,8 @@ Teachers draw their classes at random, so some class may have ten records among 
 others, where the test has all alike. Two usual remedies: logits are adjusted by the classes'
 shares during training (Menon et al., arXiv 2007.07314), and the network is fine-tuned on the
 student's labels, which have all classes alike. On a split where no teacher held one of the
-classes (seed 401, held-out images) they made .771 to .828.
+classes (seed 401, held-out images) they made .771 to .828. Where all are held, fine-tuning costs
+something: .904 to .892 on seed 402 (five passes); over both splits it is about even.
 """
 
 from __future__ import annotations
