@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.baselines.networks import Inputs, Network
 from benchmarks.baselines.training import Training, train_classifier
@@ -244,7 +245,7 @@ class Bench:
 
         def make() -> Network:
             generator = training_generator(self.seed, f"selection benchmark: {len(self.made)}")
-            network = Network(inputs, classes, generator)
+            network = Network(inputs, classes, generator, shape="plain")
             values, targets = inputs.tensor(images), torch.from_numpy(labels)
             return train_classifier(network, values, targets, spec, generator)
 
@@ -492,7 +493,8 @@ def main() -> int:
             print(f"seed {seed}, {setting.name}: {took:.0f} s", file=sys.stderr, flush=True)
             if options.out:
                 options.out.parent.mkdir(parents=True, exist_ok=True)
-                result = {"command": " ".join(sys.argv[1:]), "table": table_of(rows), "rows": rows}
+                command = " ".join(["python -m benchmarks.selection", *sys.argv[1:]])
+                result = {"command": command, "table": table_of(rows), "rows": rows}
                 options.out.write_text(json.dumps(result, indent=1) + "\n")
     for line in table_of(rows):
         print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}))
@@ -500,4 +502,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Hundreds of small products: threads that wait for each other take longer than one.
+    with threadpool_limits(1):
+        sys.exit(main())

@@ -3,7 +3,10 @@
 Source: Abadi et al. (arXiv 1607.00133), by the package's own private training, with fresh noise
 of the operating system; the private networks then speak about the public probes, which is
 post-processing, and their features are amalgamated as in :mod:`.kacc`. Accounting: Poisson
-sampling, add/remove, one charge a teacher, privacy loss distributions.
+sampling, add/remove, one charge a teacher, privacy loss distributions. Differs: the network is
+narrower and without a layer between map and head, since noise grows with the parameters, and
+five passes at a rate of .006 were as good as fifteen at .003 (one seed's held-out images, epsilon
+1, three teachers' features: .710 and .697; a usual CNN .697 at three times the cost).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from secure_fedsa.privacy.training_accountant import noise_multiplier_for
 
 SAMPLING_RATE = 0.1
 CLIP_NORM = 1.0
-_RATE = 0.003
+_RATE = 0.006
 
 
 def run(job: Job) -> Outcome:
@@ -37,7 +40,7 @@ def run(job: Job) -> Outcome:
     for teacher, (values, labels) in zip(job.data.teachers, task.teachers, strict=True):
         job.progress(f"{teacher.id} trains by DP-SGD, {steps} steps")
         start = training_generator(job.seed, f"dp-sgd {teacher.id}")
-        network = Network(task.inputs, len(teacher.task), start)
+        network = Network(task.inputs, len(teacher.task), start, shape="narrow", neck=False)
         train_privately(
             network,
             values,

@@ -45,8 +45,8 @@ class Effort:
     dp_epochs: int
 
 
-FULL = Effort("full", 6, 20, 300, 12, 4, 1, 4, 15)
-QUICK = Effort("quick", 6, 20, 100, 6, 4, 1, 5, 8)
+FULL = Effort("full", 10, 20, 300, 12, 8, 1, 8, 5)
+QUICK = Effort("quick", 6, 20, 100, 6, 4, 1, 5, 5)
 
 
 class SharedWork:

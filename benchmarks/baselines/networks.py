@@ -1,9 +1,12 @@
-"""The small networks that all baselines share: three CNN shapes for images, one MLP for tables.
+"""The small networks that all baselines share: five CNN shapes for images, one MLP for tables.
 
 Every network has the same three readings: its last feature map, its features (a vector made
 from the map) and its logits. So a method that matches maps, one that concatenates features and
 one that averages scores run on the same networks. None of them uses batch statistics: what a
 network says about one record does not depend on the others, as differential privacy needs.
+
+The baselines use the shape "contrast", whose first layer is made like the student's own network
+(:mod:`secure_fedsa.models.network`): usual CNNs were .05 to .07 behind it on a hundred labels.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from secure_fedsa.models.network import raw_tensor
 from secure_fedsa.models.records import RecordSchema
 
 FloatArray = npt.NDArray[np.float64]
-Shape = Literal["plain", "wide", "residual"]
+Shape = Literal["contrast", "narrow", "plain", "wide", "residual"]
 
-SHAPES: tuple[Shape, ...] = ("plain", "wide", "residual")
+SHAPES: tuple[Shape, ...] = ("contrast", "narrow", "plain", "wide", "residual")
 """Names of the CNN shapes; tables have one network, whatever the name."""
 
 _BLOCK = 512
@@ -62,6 +65,37 @@ class Inputs:
         return values.unsqueeze(1) if values.dim() == 3 else values.movedim(3, 1).contiguous()
 
 
+class _Contrast(nn.Module):
+    """Filters of local contrast: signed responses over a threshold, pooled, their root.
+
+    A response is divided by its patch's spread, so that bright and dark garments of one kind
+    look alike.
+    """
+
+    def __init__(self, channels: int, filters: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.size, self.stride, self.pool = 6, 2, 2
+        weight = torch.empty(filters, channels, self.size, self.size)
+        self.weight = nn.Parameter(weight.normal_(0, 3.0, generator=generator))
+        self.threshold = nn.Parameter(torch.full((filters, 1, 1), 0.5))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        response = functional.conv2d(images, weight, stride=self.stride)
+        moments = torch.cat(
+            [images.mean(dim=1, keepdim=True), images.square().mean(dim=1, keepdim=True)], dim=1
+        )
+        found = functional.avg_pool2d(moments, self.size, self.stride)
+        mean, square = found[:, :1], found[:, 1:]
+        # Inputs have unit spread; the floor gives flat patches no response.
+        spread = ((square - mean.square()).clamp_min(0) + 1e-3).sqrt()
+        response = response / (self.size**2 * spread)
+        signed = torch.cat([response - self.threshold, -response - self.threshold], dim=1)
+        pooled = functional.avg_pool2d(functional.relu(signed), self.pool)
+        # The offset keeps the root's slope finite where nothing responds.
+        return torch.sqrt(pooled + 1e-3)
+
+
 class _Residual(nn.Module):
     def __init__(self, width: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -94,7 +128,7 @@ class Network(nn.Module):
         classes: int,
         generator: torch.Generator,
         *,
-        shape: Shape = "plain",
+        shape: Shape = "contrast",
         neck: bool = True,
     ) -> None:
         super().__init__()
@@ -187,6 +221,26 @@ def _convolution(
     return layer
 
 
+def _contrast(channels: int, generator: torch.Generator) -> tuple[nn.Module, int, int]:
+    body = nn.Sequential(
+        _Contrast(channels, 32, generator),
+        _convolution(64, 64, 3, 1, generator),
+        nn.GroupNorm(4, 64),
+        nn.ReLU(),
+    )
+    return body, 64, 128
+
+
+def _narrow(channels: int, generator: torch.Generator) -> tuple[nn.Module, int, int]:
+    body = nn.Sequential(
+        _Contrast(channels, 12, generator),
+        _convolution(24, 32, 3, 1, generator),
+        nn.GroupNorm(4, 32),
+        nn.ReLU(),
+    )
+    return body, 32, 48
+
+
 def _plain(channels: int, generator: torch.Generator) -> tuple[nn.Module, int, int]:
     body = nn.Sequential(
         _convolution(channels, 16, 5, 2, generator),
@@ -225,6 +279,8 @@ def _residual(channels: int, generator: torch.Generator) -> tuple[nn.Module, int
 
 
 _BODIES: dict[Shape, Callable[[int, torch.Generator], tuple[nn.Module, int, int]]] = {
+    "contrast": _contrast,
+    "narrow": _narrow,
     "plain": _plain,
     "wide": _wide,
     "residual": _residual,

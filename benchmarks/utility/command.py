@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -125,9 +126,29 @@ def journal_path(out: Path) -> Path:
     return out.with_name(out.name + ".rows")
 
 
+def command_line(options: Options) -> str:
+    """Return the command that asks for these options."""
+    words: list[str] = ["secure-fedsa", "benchmark", "utility"]
+    if options.quick:
+        words.append("--quick")
+    lists: dict[str, Sequence[object]] = {
+        "--seeds": options.seeds,
+        "--epsilons": [f"{epsilon:g}" for epsilon in options.epsilons],
+        "--methods": options.methods,
+        "--datasets": options.datasets,
+        "--settings": options.settings,
+        "--labels": [] if options.labels is None else [options.labels],
+        "--records": [] if options.records is None else [options.records],
+    }
+    for name, values in lists.items():
+        if values:
+            words += [name, *map(str, values)]
+    return shlex.join([*words, "--out", str(options.out)])
+
+
 def write(options: Options, rows: list[Row]) -> None:
     """Write the result file and its page, each as a whole."""
-    command = "secure-fedsa benchmark utility" + (" --quick" if options.quick else "")
+    command = command_line(options)
     versions = {name: version(name) for name in _PACKAGES}
     versions["python"] = platform.python_version()
     means = means_of(rows)

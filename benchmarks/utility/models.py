@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from benchmarks.baselines.job import Job, Outcome, tensors_of
-from benchmarks.baselines.networks import SHAPES, Network
+from benchmarks.baselines.networks import Network, Shape
 from benchmarks.baselines.teachers import TEACHER_DECAY, TEACHER_RATE
 from benchmarks.baselines.training import Training, train_classifier
 from benchmarks.private_heads import private_head
@@ -44,8 +44,10 @@ from secure_fedsa.models.saliency import SaliencyScale, quantise, student_query
 from secure_fedsa.selection import choose
 
 FloatArray = npt.NDArray[np.float64]
+CNNS: tuple[Shape, ...] = ("plain", "wide", "residual")
 Adapters = dict[str, TeacherAdapter]
 
+EPOCHS = 6  # of a teacher's own model
 BITS, BOUND = 16, 2**24
 WIDTH, GRAM_PROBES, DIMENSION = 128, 1000, 512
 NETWORK_THRESHOLD, HEAD_THRESHOLD = 0.5, 0.15
@@ -112,7 +114,7 @@ def _any_models(job: Job) -> Adapters:
 def _train_any(job: Job) -> Adapters:
     """Train teachers of six kinds in turn: three CNNs, an MLP, boosted trees, a linear model."""
     kinds: list[Callable[[Job, int], TeacherAdapter]] = [
-        *(lambda job, index, shape=shape: _cnn(job, index, shape) for shape in SHAPES),
+        *(lambda job, index, shape=shape: _cnn(job, index, shape) for shape in CNNS),
         _mlp,
         _boosted,
         _linear,
@@ -128,9 +130,7 @@ def _cnn(job: Job, index: int, shape: Any) -> TeacherAdapter:
     task, teacher = tensors_of(job), job.data.teachers[index]
     generator = training_generator(job.seed, f"{shape} network of {teacher.id}")
     network = Network(task.inputs, len(teacher.task), generator, shape=shape)
-    training = Training(
-        epochs=job.effort.teacher_epochs, steps=100, rate=TEACHER_RATE, decay=TEACHER_DECAY
-    )
+    training = Training(epochs=EPOCHS, steps=100, rate=TEACHER_RATE, decay=TEACHER_DECAY)
     train_classifier(network, *task.teachers[index], training, generator)
     return TeacherAdapter(network, prepare=task.inputs.tensor)
 
@@ -157,7 +157,7 @@ def _mlp(job: Job, index: int) -> TeacherAdapter:
     values, labels = task.teachers[index]
     generator = training_generator(job.seed, f"perceptron of {teacher.id}")
     network = _Flat(values[0].numel(), len(teacher.task), generator)
-    training = Training(epochs=job.effort.teacher_epochs, steps=100, rate=0.002, decay=0.1)
+    training = Training(epochs=EPOCHS, steps=100, rate=0.002, decay=0.1)
     train_classifier(network, values, labels, training, generator, shift=0)
     return TeacherAdapter(network, prepare=task.inputs.tensor)
 

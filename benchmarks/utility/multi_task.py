@@ -158,7 +158,7 @@ def _students(inputs: Inputs, outputs: int, seed: int) -> dict[str, nn.Module]:
     draw = training_generator(seed, "students of all tasks")
     if inputs.schema.kind == "image":
         return {
-            "plain CNN": Network(inputs, outputs, draw, neck=False),
+            "plain CNN": Network(inputs, outputs, draw, shape="plain", neck=False),
             "residual CNN": Network(inputs, outputs, draw, shape="residual", neck=False),
         }
     width = inputs.schema.shape[0]

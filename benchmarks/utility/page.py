@@ -21,6 +21,8 @@ from secure_fedsa.report.markup import (
 )
 from secure_fedsa.report.style import STYLE
 
+Part = tuple[str, str, int, int]
+
 # Colours that differ in lightness too, and are told apart by those who see fewer of them
 # (Okabe and Ito, and darker or lighter where the paper would swallow them).
 _LIGHT = ("#0072b2", "#c04a00", "#00795a", "#a0457f", "#8a6d00", "#3a7ca5", "#555555", "#7a2e9a")
@@ -58,13 +60,13 @@ def page(command: str, versions: Mapping[str, str], means: Sequence[Mean]) -> st
     Args:
         command: What was run.
         versions: Of the packages that matter, by name.
-        means: All means; each data set and setting gets a section.
+        means: All means; each data set, setting and size gets a section.
     """
-    parts = list(dict.fromkeys((m.dataset, m.setting, m.labels) for m in means))
-    sections = [
-        _part(at, part, [m for m in means if (m.dataset, m.setting, m.labels) == part])
-        for at, part in enumerate(parts)
-    ]
+    parts: dict[Part, list[Mean]] = {}
+    for mean in means:
+        part = (mean.dataset, mean.setting, mean.labels, mean.records_per_teacher)
+        parts.setdefault(part, []).append(mean)
+    sections = [_part(at, part, mine) for at, (part, mine) in enumerate(parts.items())]
     body = element(
         "body",
         element(
@@ -100,9 +102,9 @@ def _warning(command: str) -> Markup | None:
     )
 
 
-def _part(at: int, part: tuple[str, str, int], means: Sequence[Mean]) -> Markup:
-    dataset, setting, labels = part
-    title = f"{dataset}, {setting}, {labels} labels"
+def _part(at: int, part: Part, means: Sequence[Mean]) -> Markup:
+    dataset, setting, labels, records = part
+    title = f"{dataset}, {setting}, {labels} labels, {records:,} records a teacher"
     deltas = sorted({mean.delta for mean in means if mean.delta is not None})
     said = ", ".join(number(delta) for delta in deltas)
     return section(
@@ -125,7 +127,6 @@ def _part(at: int, part: tuple[str, str, int], means: Sequence[Mean]) -> Markup:
                 "Epsilon",
                 "Route",
                 "Seeds",
-                "Records a teacher",
                 "Time",
                 "Payload",
             ],
@@ -144,7 +145,6 @@ def _row(mean: Mean) -> list[Child]:
         "no DP" if mean.epsilon is None else number(mean.epsilon),
         mean.route,
         str(mean.seeds),
-        str(mean.records_per_teacher),
         seconds(mean.seconds),
         size(mean.payload_bytes) if mean.payload_bytes else "none",
     ]

@@ -95,6 +95,16 @@ def test_each_shape_reads_map_features_and_logits(image_job: Job, shape: str) ->
     assert network(task.probes).shape == (150, 3)
 
 
+@pytest.mark.parametrize("shape", ["contrast", "narrow"])
+def test_a_dim_record_looks_like_a_bright_one(image_job: Job, shape: str) -> None:
+    task = tensors_of(image_job)
+    network = Network(task.inputs, 3, training_generator(0, shape), shape=shape)  # type: ignore[arg-type]
+    bright = task.probes[:20]
+    torch.testing.assert_close(
+        network.features(0.5 * bright - 1), network.features(bright), rtol=0.1, atol=0.05
+    )
+
+
 def test_dp_sgd_without_a_budget_is_refused(job: Job) -> None:
     with pytest.raises(PrivacyParameterError):
         dp_sgd.run(replace(job, epsilon=None))

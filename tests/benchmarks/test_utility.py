@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -82,6 +83,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, faked: Inte
     assert len(faked.calls) == 4
     result = json.loads(out.read_text())
     assert set(result) == {"command", "versions", "rows", "means"}
+    # Whoever reads the figures can have them made again.
+    assert shlex.split(result["command"]) == [
+        *("secure-fedsa", "benchmark", "utility", "--quick", "--epsilons", "1", "2"),
+        *("--settings", "nine-teachers", "--out", str(out)),
+    ]
     assert [list(row) for row in result["rows"]] == [KEYS] * 3
     assert [(row["epsilon"], row["delta"]) for row in result["rows"]] == [
         (None, None),
@@ -158,6 +164,16 @@ def test_the_page_draws_every_method() -> None:
     assert "<script" not in text
     assert "http:" not in text.replace("http-equiv", "")
     assert "https:" not in text
+
+
+def test_sizes_do_not_share_a_drawing() -> None:
+    """Else a line would have two points at one epsilon, of which one has few records."""
+    rows = [replace(ROW, method="secure-fedsa (scatter)", epsilon=1.0, delta=1e-5)]
+    rows.append(replace(rows[0], records_per_teacher=1000, accuracy=0.4))
+    text = page("c", {}, means_of(rows))
+    assert text.count("<svg") == 2
+    assert "4,500 records a teacher" in text
+    assert "1,000 records a teacher" in text
 
 
 def test_a_page_without_rows_is_a_page() -> None:
