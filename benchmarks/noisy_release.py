@@ -1,7 +1,8 @@
-"""The noisy-release route without transport and encryption, for measurements.
+"""The private routes without transport and encryption, for measurements.
 
 The run's own code on real data under real noise: encoder, clipping, noise plan, discrete
-Gaussian, signals as integers, selection, sum, amalgamation, student network. Transport and
+Gaussian (or DP-SGD of linear classifiers), signals as integers, selection, sum, amalgamation,
+student network. Transport and
 encryption return exactly what was put in (tests/engines/test_whole_run.py), so leaving them
 out changes no figure.
 """
@@ -13,16 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement, Route
 from secure_fedsa.cli.baselines import Exam, RememberingEncoder
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement, demo_encoder_spec
 from secure_fedsa.cli.splits import DemoData, TeacherData
 from secure_fedsa.engines.student import StudentTask, StudentWorkshop
-from secure_fedsa.entropy import SystemNoise
+from secure_fedsa.entropy import SystemNoise, secret_projection
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
+from secure_fedsa.models.teachers import PrivateData
 from secure_fedsa.privacy.mechanisms import draw_noise
+from secure_fedsa.roles.model_teachers import AskedProbes, model_to_ask, signal_of_model
 from secure_fedsa.roles.noisy_release import (
     derive_signal,
     noise_plan,
@@ -75,10 +78,14 @@ class NoisyRelease:
         seed: Public seed; never of noise.
         data: The student, its teachers and the test records.
         folder: Where students are built.
+        route: noisy-release; or private-training of linear classifiers of the encoding.
     """
 
-    def __init__(self, seed: int, data: DemoData, folder: Path) -> None:
+    def __init__(
+        self, seed: int, data: DemoData, folder: Path, *, route: Route = NOISY_RELEASE
+    ) -> None:
         self.seed = seed
+        self.route = route
         self.data = data
         self.folder = folder
         self._benches: dict[int, Bench] = {}
@@ -86,7 +93,7 @@ class NoisyRelease:
     def options(self, epsilon: float) -> DemoOptions:
         """Return the demo's options; records are the public order of magnitude."""
         most = max(len(teacher.labels) for teacher in self.data.teachers)
-        return DemoOptions(seed=self.seed, epsilon=epsilon, records=most)
+        return DemoOptions(seed=self.seed, epsilon=epsilon, records=most, route=self.route)
 
     def bench(self, epsilon: float) -> Bench:
         """Return the student's side at an epsilon."""
@@ -107,6 +114,8 @@ class NoisyRelease:
 
     def signal(self, teacher: TeacherData, agreement: Agreement, encoder: PublicEncoder) -> Signal:
         """Return a teacher's signals under fresh noise."""
+        if agreement.answers is not None:
+            return self._signal_of_model(teacher, agreement, encoder)
         plan = noise_plan(agreement, teacher.id)
         noisy, _ = read_private(
             teacher.images,
@@ -117,6 +126,21 @@ class NoisyRelease:
             noise=draw_noise(SystemNoise(), plan.shape, plan.event.noise_scale),
         )
         return derive_signal(noisy, agreement)
+
+    def _signal_of_model(
+        self, teacher: TeacherData, agreement: Agreement, encoder: PublicEncoder
+    ) -> Signal:
+        model, _ = model_to_ask(
+            PrivateData(teacher.images, teacher.labels),
+            agreement=agreement,
+            teacher=teacher.id,
+            encoder=encoder,
+            noise=SystemNoise(),
+            probes=self.data.probes,
+        )
+        probes = AskedProbes(self.data.probes, encoder.encode_clipped(self.data.probes)[0])
+        assert agreement.asked.probes == len(self.data.probes)
+        return signal_of_model(model, probes, agreement=agreement, project=secret_projection)
 
     def round(self, epsilon: float) -> Round:
         """Return the signals, scores and members of one round under fresh noise."""

@@ -1,9 +1,8 @@
 """secure-fedsa with teachers that are models: sketches and Gram matrices of what they say.
 
-Selection, clipping, integers and sum are those of a run; transport and encryption return what
-was put in, so they are left out. Two routes: networks and estimators of any kind, trained
-without privacy (encryption-only), and heads on the public encoder by DP-SGD
-(private-training), charged once for everything that they ever say.
+Selection, clipping, integers and sum are those of a run of the route encryption-only; transport
+and encryption return what was put in, so they are left out. The models are networks and estimators
+of six kinds, trained without privacy.
 """
 
 from __future__ import annotations
@@ -23,12 +22,10 @@ from benchmarks.baselines.job import Job, Outcome, tensors_of
 from benchmarks.baselines.networks import Network, Shape
 from benchmarks.baselines.teachers import TEACHER_DECAY, TEACHER_RATE
 from benchmarks.baselines.training import Training, train_classifier
-from benchmarks.private_heads import private_head
 from secure_fedsa.cli.baselines import Exam, RememberingEncoder
 from secure_fedsa.cli.drafting import SELECT
 from secure_fedsa.encryption.parameters import BfvParameters, check_headroom
 from secure_fedsa.entropy import secret_projection, training_generator
-from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.amalgamation import StudentData, amalgamate
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
@@ -50,8 +47,7 @@ Adapters = dict[str, TeacherAdapter]
 EPOCHS = 6  # of a teacher's own model
 BITS, BOUND = 16, 2**24
 WIDTH, GRAM_PROBES, DIMENSION = 128, 1000, 512
-NETWORK_THRESHOLD, HEAD_THRESHOLD = 0.5, 0.15
-HEAD_DIMENSION = 256
+NETWORK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,28 +67,6 @@ def run_sketch(job: Job) -> Outcome:
 def run_gram(job: Job) -> Outcome:
     """Amalgamate the same models by the sum of their Gram matrices. No privacy."""
     return _amalgamate(job, "gram", _any_models(job), _bench(job, DIMENSION), NETWORK_THRESHOLD)
-
-
-def run_private_heads(job: Job) -> Outcome:
-    """Amalgamate heads trained by DP-SGD on the public encoder, by the sum of their sketches.
-
-    Raises:
-        PrivacyParameterError: If the job names no epsilon or delta.
-    """
-    if job.epsilon is None or job.delta is None:
-        raise PrivacyParameterError("Private training needs an epsilon and a delta.")
-    bench = _bench(job, HEAD_DIMENSION)
-    heads = {
-        teacher.id: private_head(
-            bench.encoder.encode_clipped(teacher.images)[0],
-            teacher.labels,
-            len(teacher.task),
-            epsilon=job.epsilon,
-            delta=job.delta,
-        )
-        for teacher in job.data.teachers
-    }
-    return _amalgamate(job, "sketch", heads, bench, HEAD_THRESHOLD, asked=bench.student.probes)
 
 
 def _bench(job: Job, dimension: int) -> Bench:
@@ -194,10 +168,9 @@ def _amalgamate(
     adapters: Adapters,
     bench: Bench,
     threshold: float,
-    asked: npt.NDArray[Any] | None = None,
 ) -> Outcome:
     """Select by kernel alignment, sum the members' integers, amalgamate, and test."""
-    scale, probes = SaliencyScale.of(bench.encoder), job.data.probes if asked is None else asked
+    scale, probes = SaliencyScale.of(bench.encoder), job.data.probes
     encoded, student = bench.student.probes, bench.student
     query = quantise(
         student_query(student.labelled, student.labels, scale), scale.query_bound, BITS

@@ -54,7 +54,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "secure-fedsa (private heads)",
         "private-training",
-        models.run_private_heads,
+        scatter.run_private_heads,
         takes_epsilon=True,
     ),
     Method("secure-fedsa (sketch, six kinds of models)", "encryption-only", models.run_sketch),
