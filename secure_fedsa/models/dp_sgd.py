@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from secure_fedsa.models.adapters import Head
 
 
+_PART = "_current_grad_sample"  # Opacus's, of a layer that is used more than once
+
+
 @dataclass(frozen=True, slots=True)
 class DpSgdSpec:
     """One training, every value of it public and fixed before records are read.
@@ -205,10 +208,16 @@ def _one_by_one(
 
 
 def _forget(watched: nn.Module, weights: list[nn.Parameter]) -> None:
-    """Drop what Opacus keeps of a batch, activations of one that was cut off too."""
+    """Drop what Opacus keeps of a batch, and its count of layers that one cut off left open.
+
+    With that count left, gradients of the records after it would not be taken.
+    """
     for layer in watched.modules():
         kept: list[torch.Tensor] = vars(layer).get("activations", [])
         kept.clear()
     for parameter in weights:
         parameter.grad = None
         parameter.grad_sample = None  # type: ignore[attr-defined]
+        parameter._forward_counter = 0  # type: ignore[attr-defined]  # noqa: SLF001 - Opacus's
+        if hasattr(parameter, _PART):
+            delattr(parameter, _PART)

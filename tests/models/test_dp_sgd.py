@@ -198,6 +198,42 @@ def test_a_record_that_stops_the_module_contributes_zero() -> None:
     assert float((trained(good) - trained([])).norm()) > 0.01
 
 
+def test_a_record_that_stops_a_later_layer_leaves_the_others_their_gradients() -> None:
+    """If this fails, one bad record takes away the share of all records after it in the sample."""
+
+    class Strict(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            inner = torch.tanh(self.first(rows))
+            if bool((rows > 100).any()):
+                raise ValueError("far out")
+            return torch.as_tensor(self.last(inner))
+
+    def trained(rows: list[list[float]]) -> torch.Tensor:
+        module = Strict()
+        initialise(module, seed=0)
+        records = torch.tensor(rows)
+        spec = replace(QUIET, steps=3)
+        train_privately(
+            module,
+            records,
+            np.ones(len(rows)),
+            head="regression",
+            spec=spec,
+            noise=SeededNoise(0),
+        )
+        return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+    good = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 1.0]]
+    bad = [500.0, 0.0, 0.0]
+    for rows in ([bad, *good], [good[0], bad, *good[1:]], [*good, bad]):
+        torch.testing.assert_close(trained(rows), trained(good), rtol=0, atol=1e-6)
+    assert float((trained(good) - trained([bad])).norm()) > 0.01
+
+
 def test_a_training_leaves_nothing_in_the_module_but_parameters() -> None:
     """If this fails, what a forward pass counted of private records goes out beside the noise."""
 
