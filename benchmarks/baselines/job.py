@@ -46,7 +46,7 @@ class Effort:
 
 
 FULL = Effort("full", 10, 20, 300, 12, 8, 1, 8, 5)
-QUICK = Effort("quick", 6, 20, 100, 6, 4, 1, 5, 5)
+QUICK = Effort("quick", 3, 10, 100, 4, 2, 1, 3, 5)
 
 
 class SharedWork:
