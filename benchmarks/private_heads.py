@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from secure_fedsa.entropy import SystemNoise
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.privacy.training_accountant import noise_multiplier_for
+from secure_fedsa.roles.model_teachers import head_on_encoding
 
 SAMPLING_RATE, STEPS, RATE = 0.3, 60, 4.0
 
@@ -35,11 +35,7 @@ def private_head(
         epsilon: Of the whole training.
         delta: Its delta.
     """
-    line: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, encoded.shape[1], classes
-    )
-    nn.init.zeros_(line.weight)
-    nn.init.zeros_(line.bias)
+    line = head_on_encoding(encoded.shape[1], classes)
     train_privately(
         line,
         _tensor(encoded),
