@@ -123,16 +123,16 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
     if check is None or privacy is None:
         return notices(agreement)
     if isinstance(check, TrainingCheck):
-        others = f"Renyi divergences say {check.rdp_epsilon:.4g}"
+        found_by, others = "accounted", f"Renyi divergences say {check.rdp_epsilon:.4g}"
     else:
         pld = "-" if check.pld_epsilon is None else f"{check.pld_epsilon:.4g}"
-        others = f"RDP says {check.rdp_epsilon:.4g}, PLD (continuous) {pld}"
+        found_by, others = "proved", f"RDP says {check.rdp_epsilon:.4g}, PLD (continuous) {pld}"
     return [
         (
             f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per {privacy.unit} "
             f"({privacy.neighbours}) and run, at each teacher"
         ),
-        f"  proved by {check.accountant}; {others}",
+        f"  {found_by} by {check.accountant}; {others}",
         (
             f"Budgets: epsilon {privacy.agreement_budget:g} for all runs under this agreement "
             f"(room for {found.runs_in_budget}), {privacy.data_set_budget:g} for all runs on a "
