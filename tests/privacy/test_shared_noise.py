@@ -210,8 +210,15 @@ def test_a_planned_release_keeps_its_budget_and_uses_it(
 
 def test_several_releases_share_a_budget() -> None:
     """If this fails, the second run of a plan passes the budget."""
-    keys = {"norm_bound": 2**16, "coordinates": 10, "members": 12, "max_colluding": 1}
-    event = plan_shared_noise(1.0, 1e-6, releases=3, **keys)
+    event = plan_shared_noise(
+        1.0,
+        1e-6,
+        norm_bound=2**16,
+        coordinates=10,
+        members=12,
+        max_colluding=1,
+        releases=3,
+    )
     assert 0.999 < figures([event] * 3, 1e-6)[1].epsilon <= 1.0
 
 
@@ -379,11 +386,11 @@ def test_shares_from_the_system_add_up_to_the_exact_distribution() -> None:
     """
     event = release(share_scale=1.2, coordinates=20_000, members=4)
     assert not draw_share(SystemNoise(), event).seeded
-    total = sum(draw_share(SystemNoise(), event).values for _ in range(4))
+    total = np.sum([draw_share(SystemNoise(), event).values for _ in range(4)], axis=0)
     mass = sum_of_shares(4, 1.2)
     centre, reach = len(mass) // 2, 7
     expected = 20_000 * mass[centre - reach : centre + reach + 1]
-    counted = np.array([(total == value).sum() for value in range(-reach, reach + 1)], float)
+    counted = np.array([float((total == value).sum()) for value in range(-reach, reach + 1)])
     expected = np.append(expected, 20_000 - expected.sum())
     counted = np.append(counted, 20_000 - counted.sum())
     assert expected.min() > 5
@@ -391,8 +398,8 @@ def test_shares_from_the_system_add_up_to_the_exact_distribution() -> None:
     assert statistic < chi2.isf(1e-9, len(expected) - 1)
 
     wide = release(share_scale=60_000.0, coordinates=20_000, members=4)
-    both = sum(draw_share(SystemNoise(), wide).values.astype(float) for _ in range(4))
-    variance = float(np.mean(both**2)) / (4 * 60_000.0**2)
+    both = np.sum([draw_share(SystemNoise(), wide).values for _ in range(4)], axis=0)
+    variance = float(np.mean(both.astype(np.float64) ** 2)) / (4 * 60_000.0**2)
     assert abs(variance - 1) < norm.isf(5e-10) * math.sqrt(2 / 20_000)
 
 
