@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -50,7 +51,7 @@ from secure_fedsa.models.amalgamation import (
     ridge,
     without_teachers,
 )
-from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
+from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder, useful_dimension
 from secure_fedsa.models.heads import fit_mixture
 from secure_fedsa.models.refinement import fit_refinement
 from secure_fedsa.models.scatter import (
@@ -86,7 +87,10 @@ GRID = 2**16
 NORM_BOUND = 2**16
 CHOICE_SEEDS, SEEDS = (300, 301), (0, 1, 2)
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
+_HEADS = ((1.0, 1.5), (1.0, 1.5, 2.0, 3.0), (2.0, 3.0))
 _COUNT_FLOOR = 20.0
+_RECORD_NOISE = 4.17  # of a class's sum at a record's epsilon of 1, in clip norms
+_WIDEST = 256
 _HELD_OUT = 500  # of a class
 
 
@@ -126,13 +130,33 @@ class Setting:
     heads: tuple[float, ...]
 
 
-DEFAULT = Setting("scatter", 256, (1.0, 1.5, 2.0, 3.0))
-"""As a run does it, without institution noise."""
+def default(teachers: int) -> Setting:
+    """Return a run's own setting, without institution noise: as wide as records' noise asks."""
+    width = useful_dimension(FULL.records[teachers], _RECORD_NOISE, FULL.probes)
+    return Setting("scatter", min(width, _WIDEST), (1.0, 1.5, 2.0, 3.0))
+
+
+def relative_noise(teachers: int, epsilon: float) -> float:
+    """Return the noise of a value of the members' mean signal, in units of the norm."""
+    event = plan(epsilon, teachers, 16)
+    assert event is not None
+    return event.share_scale / event.norm_bound / math.sqrt(teachers)
 
 
 def chosen(teachers: int, epsilon: float | None) -> Setting:
-    """Return the setting for an institution's epsilon, a function of public numbers only."""
-    raise NotImplementedError
+    """Return the setting for an institution's epsilon, a function of public numbers only.
+
+    Of what ``--choose`` measured with 25 and 100 teachers: less noise bears more directions, and
+    under much noise classifiers on more of them depend less on which the sum names first.
+    """
+    if epsilon is None:
+        return replace(default(teachers), form="levelled")
+    noise = relative_noise(teachers, epsilon)
+    if noise <= 0.01:
+        return Setting("levelled", 64, (1.0, 1.5, 2.0, 3.0))
+    if noise <= 0.03:
+        return Setting("levelled", 32, (1.0, 1.5))
+    return Setting("levelled", 32, (1.0, 1.5, 2.0, 3.0))
 
 
 class World:
@@ -378,15 +402,17 @@ def one(
     return row
 
 
-def choice_rows(world: World, teachers: list[int], widths: list[int]) -> list[dict[str, Any]]:
+def choice_rows(
+    world: World, teachers: list[int], widths: list[int], forms: list[Form]
+) -> list[dict[str, Any]]:
     """Return rows of all settings on held-out images."""
     rows = []
     for count in teachers:
         for width in widths:
             cohort = Cohort(world, count, width)
-            for form in ("scatter", "levelled"):
+            for form in forms:
                 for epsilon in (None, *EPSILONS):
-                    for heads in ((1.0,), (1.0, 1.5)):
+                    for heads in _HEADS:
                         setting = Setting(form, width, heads)
                         rows.append(one(cohort, setting, epsilon, held_out=True))
                         print(json.dumps(_short(rows[-1])), flush=True)
@@ -398,7 +424,7 @@ def reported_rows(world: World, teachers: list[int]) -> list[dict[str, Any]]:
     alone = world.accuracy(without_teachers(world.encoder, world.student))
     rows: list[dict[str, Any]] = [{"seed": world.seed, "teachers": 0, "accuracy": alone}]
     for count in teachers:
-        wanted: list[tuple[Setting, float | None]] = [(DEFAULT, None)]
+        wanted: list[tuple[Setting, float | None]] = [(default(count), None)]
         for epsilon in (None, *EPSILONS):
             wanted.append((chosen(count, epsilon), epsilon))
             if epsilon is not None:
@@ -443,6 +469,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2; choice: 300 301")
     parser.add_argument("--teachers", type=int, nargs="+", default=list(FULL.records))
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument("--forms", nargs="+", default=["scatter", "levelled"])
     parser.add_argument("--choose", action="store_true", help="on other seeds and held-out images")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -452,7 +479,7 @@ def main() -> int:
         began = time.monotonic()
         world = World(images, seed)
         rows += (
-            choice_rows(world, options.teachers, options.widths)
+            choice_rows(world, options.teachers, options.widths, options.forms)
             if options.choose
             else reported_rows(world, options.teachers)
         )
