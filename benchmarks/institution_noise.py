@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -467,9 +467,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2; choice: 300 301")
-    parser.add_argument("--teachers", type=int, nargs="+", default=list(FULL.records))
+    parser.add_argument(
+        "--teachers", type=int, nargs="+", default=list(FULL.records), choices=FULL.records
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
-    parser.add_argument("--forms", nargs="+", default=["scatter", "levelled"])
+    parser.add_argument("--forms", nargs="+", default=get_args(Form), choices=get_args(Form))
     parser.add_argument("--choose", action="store_true", help="on other seeds and held-out images")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

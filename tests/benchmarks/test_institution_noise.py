@@ -96,7 +96,7 @@ def test_a_row_says_what_was_measured(cohort: Cohort) -> None:
 @pytest.mark.parametrize("epsilon", [None, *EPSILONS])
 def test_a_setting_is_chosen_for_every_row(teachers: int, epsilon: float | None) -> None:
     """If this fails, the command ends in the middle of an hour's work."""
-    assert chosen(teachers, epsilon).width in (16, 32, 64, 128, 256)
+    assert 16 <= chosen(teachers, epsilon).width <= 256
 
 
 def test_means_keep_settings_apart() -> None:
