@@ -62,9 +62,7 @@ def merged_selections(events: Iterable[Selection]) -> tuple[Selection, ...]:
     choices: Counter[tuple[str, float]] = Counter()
     for event in events:
         choices[event.kind, event.epsilon] += event.choices
-    return tuple(
-        _KINDS[kind](epsilon, count) for (kind, epsilon), count in sorted(choices.items())
-    )
+    return tuple(_KINDS[kind](epsilon, count) for (kind, epsilon), count in sorted(choices.items()))
 
 
 def selection_splits(selections: Iterable[Selection]) -> tuple[Split, ...]:
@@ -78,9 +76,7 @@ def selection_splits(selections: Iterable[Selection]) -> tuple[Split, ...]:
     """
     found = sorted(selections, key=lambda event: event.epsilon / _DIVISORS[event.kind])
     pure = [event.choices * Fraction(event.epsilon) for event in found]
-    rho = [
-        event.choices * Fraction(event.epsilon) ** 2 / _DIVISORS[event.kind] for event in found
-    ]
+    rho = [event.choices * Fraction(event.epsilon) ** 2 / _DIVISORS[event.kind] for event in found]
     return tuple(
         Split(round_up(sum(pure[cut:], Fraction(0))), round_up(sum(rho[:cut], Fraction(0))))
         for cut in range(len(found) + 1)
