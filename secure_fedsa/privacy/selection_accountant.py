@@ -7,9 +7,9 @@ A choice of the exponential mechanism (Gumbel noise) with parameter epsilon
   arXiv 1905.04273; Dong, Durfee and Rogers 2020, arXiv 1909.13830; Cesar and Rogers 2021, arXiv
   2004.07223), and rho adds up with that of releases.
 
-A choice of permute-and-flip is (epsilon, 0)-private and nothing is known of its range, so all that
-may be said in zCDP is what holds of every pure mechanism: rho = epsilon^2 / 2 (Bun and Steinke 2016,
-proposition 1.4).
+A choice of permute-and-flip is (epsilon, 0)-private and its range can be twice that, so all that
+may be said in zCDP is what holds of every pure mechanism: rho = epsilon^2 / 2 (Bun and Steinke
+2016, proposition 1.4).
 
 Which choices are counted one way and which the other is ours to choose, because both bounds hold of
 each. As epsilon grows with the square root of rho, at most, a choice belongs with the rho where its

@@ -35,7 +35,7 @@ class TrainingCheck:
             sampling rates, many steps), the headline is the larger of the two: it errs on the safe
             side.
         least_epsilon: What a test of the outputs certainly reaches
-            (:mod:`secure_fedsa.privacy.training_floor`): the truth lies between it and the headline.
+            (:mod:`secure_fedsa.privacy.training_floor`): the truth is between it and the headline.
         accountant: Name of the headline accountant.
         accountant_version: Its version.
         dp_accounting_version: Version of the library that computed both.

@@ -1,11 +1,11 @@
 """What a training by DP-SGD certainly tells: a floor under every honest epsilon of it.
 
-Whoever sees all noisy gradients can test whether one record was there, and a test that succeeds more
-often than epsilon and delta allow refutes them: epsilon is at least log((P(A) - delta) / Q(A)) for
-every event A of what is seen, P with the record and Q without it. Here the record's clipped gradient
-is one unit in one direction whenever it is taken, and all other gradients are zero. A step then shows
-x, a Gaussian of scale s around 0, or around 1 with probability q. Two tests, both of which hold as
-they stand, whatever else an accountant assumes:
+Whoever sees all noisy gradients can test whether one record was there, and a test that succeeds
+more often than epsilon and delta allow refutes them: epsilon is at least log((P(A) - delta) / Q(A))
+for every event A of what is seen, P with the record and Q without it. Here the record's clipped
+gradient is one unit in one direction whenever it is taken, and all other gradients are zero. A step
+then shows x, a Gaussian of scale s around 0, or around 1 with probability q. Two tests, both of
+which hold as they stand, whatever an accountant assumes:
 
 * the sum of whole-numbered scores, close to the likelihood ratio's logarithm in some unit, modulo a
   power of two, above a threshold. Any scores make a test; these make nearly the best one. Its
@@ -21,6 +21,7 @@ nothing rests on it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,7 @@ def _by_scores(event: DpSgdTraining, delta: float) -> float:
     return math.log(best) if best > 0 else 0.0
 
 
-def _inverse(ratios: FloatArray, noise: float, rate: float) -> FloatArray:
+def _inverse(ratios: npt.NDArray[Any], noise: float, rate: float) -> FloatArray:
     """Return the x at which log(1 - q + q exp((2 x - 1) / 2 s^2)) takes these values."""
     inner = np.expm1(ratios) / rate + 1
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -135,7 +135,8 @@ def options() -> Iterator[str]:
             )
         for action in parser._actions:
             if not isinstance(action, argparse._HelpAction):
-                yield f"option:{command} {action.option_strings[-1] if action.option_strings else action.dest}"
+                name = action.option_strings[-1] if action.option_strings else action.dest
+                yield f"option:{command} {name}"
 
 
 def parameters() -> Iterator[str]:

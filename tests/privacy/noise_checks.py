@@ -1,13 +1,12 @@
 """Tests of samples against the discrete Gaussian, each as a probability of a worse sample.
 
 A check is a number that is below ``LEVEL`` by chance with about that probability if the noise is
-what it says. There are fewer than a hundred of them in all test files together, so a whole run of the
-tests raises a false alarm in less than one of a million runs.
+what it says. There are fewer than a hundred of them in all test files together, so a whole run of
+the tests raises a false alarm in less than one of a million runs.
 
-What 100,000 values (the usual number; of fewer it goes with the root) show with probability 0.99 (the level is 5.7 standard errors, and 2.3 more are
-needed): a scale that is wrong by 1.8%, a mean off by 0.026 scales, a correlation of 0.026 with the
-value before or with another party's noise, a chi-square distance of 0.0013 between the
-distributions, one sign in 78 flipped, and tails beyond four scales that are six times as heavy.
+What 100,000 values show with probability 0.99 (the level is 5.7 standard errors, and 2.3 more are
+needed; of fewer values it goes with the root): a scale that is wrong by 1.8%, a mean off by 0.026
+scales, a correlation of 0.026 with another value, one sign in 78 flipped.
 """
 
 from __future__ import annotations

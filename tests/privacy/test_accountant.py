@@ -191,7 +191,8 @@ def test_a_fault_planted_inside_any_accountant_raises_the_alarm(
     from dp_accounting import GaussianDpEvent
     from dp_accounting.rdp import RdpAccountant
 
-    from secure_fedsa.privacy import accountant, cross_check as module
+    from secure_fedsa.privacy import accountant
+    from secure_fedsa.privacy import cross_check as module
 
     module._cross_check.cache_clear()
     convert, rho, pld = accountant.epsilon_from_rho, accountant.rho_of, module._pld_epsilons

@@ -205,8 +205,7 @@ def test_the_cases_find_an_accountant_that_is_wrong_by_two_percent(factor: float
         accountant = Accountant(ask, trainings, SUBSAMPLED, OF_TRAININGS)
 
     with pytest.raises(AssertionError):
-        for mu in (0.247, 1.0):
-            Wrong().test_closed_form_gaussian(mu)
+        Wrong().test_closed_form_gaussian(1.0)
 
 
 def test_a_mechanism_that_nobody_knows_is_in_no_total() -> None:

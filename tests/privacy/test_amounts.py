@@ -21,7 +21,6 @@ from secure_fedsa.privacy.events import (
     Event,
     ExponentialMechanism,
     PermuteAndFlip,
-    Selection,
     Unprotected,
     event_from_dict,
     only_releases,

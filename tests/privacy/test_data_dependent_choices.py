@@ -19,7 +19,7 @@ from torch import nn
 from secure_fedsa import agreement_tables
 from secure_fedsa.engines import student
 from secure_fedsa.entropy import SeededNoise
-from secure_fedsa.messages import RULES
+from secure_fedsa.messages import RULES, LedgerSegment
 from secure_fedsa.models.dp_sgd import DpSgdSpec, train_privately
 from secure_fedsa.models.teachers import PrivateData
 from secure_fedsa.roles import effects as fx
@@ -147,12 +147,13 @@ def shown(folder: Path, data: PrivateData) -> Shown:
     run = world.local_run()
     outcome = Network(run, watch=watch).execute()
     assert (outcome.problem, outcome.refused) == ("", ())
-    ledgers = [parse(data) for data in outcome.envelopes if parse(data).header.kind == "ledger"]
+    messages = [parse(data) for data in outcome.envelopes]
     (segment,) = (
         bodies.from_json(RULES["ledger"].body, one.body)
-        for one in ledgers
-        if one.header.sender == "teacher-2"
+        for one in messages
+        if (one.header.kind, one.header.sender) == ("ledger", "teacher-2")
     )
+    assert isinstance(segment, LedgerSegment)
     charge = next(e["body"] for e in segment.entries if e["kind"] == "reserve")
     content = {**run.agreement.content(), "parties": {}}  # keys are fresh in every world
     return Shown(
@@ -170,7 +171,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["one less", "one other", "ten times"])
+@pytest.mark.parametrize("change", ["one other", "ten times"])
 def test_agreement_event_and_schedule_are_those_of_any_other_records(
     tmp_path: Path, change: str, usual: Shown
 ) -> None:
@@ -179,7 +180,6 @@ def test_agreement_event_and_schedule_are_those_of_any_other_records(
     other = records.copy()
     other[17] *= -1000
     data = {
-        "one less": (records[:-1], labels[:-1]),
         "one other": (other, np.where(np.arange(200) == 17, 2, labels)),
         "ten times": (np.tile(records, (10, 1)), np.tile(labels, 10)),
     }
