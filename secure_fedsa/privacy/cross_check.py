@@ -134,7 +134,7 @@ def transfer_terms(events: Sequence[DiscreteGaussianRelease], tail: float) -> tu
 
 
 def cross_check(events: Sequence[Event], delta: float) -> CrossCheck:
-    """Account a composition four ways and raise if they disagree beyond theory.
+    """Account a composition five ways and raise if they disagree beyond theory.
 
     * The RDP accountant, on a dense grid of orders, is within 1% of the headline.
     * The PLD accountant is not above the headline: both hold for the continuous Gaussian,

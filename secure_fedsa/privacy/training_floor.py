@@ -10,7 +10,7 @@ which hold as they stand, whatever an accountant assumes:
 * the sum of whole-numbered scores, close to the likelihood ratio's logarithm in some unit, modulo a
   power of two, above a threshold. Any scores make a test; these make nearly the best one. Its
   distribution over T steps is the T-th circular convolution power of one step's. Rounding of the
-  normal distribution and of the Fourier transform counts against the test (``_ROUNDING``).
+  normal distribution, of the Fourier transform and of sums counts against the test.
 * the sum of all x above a threshold, whose distribution is a binomial mixture of Gaussians, in
   logarithms: for epsilons at which the first test drowns in rounding.
 
@@ -32,7 +32,9 @@ from secure_fedsa.privacy.parameters import probability
 
 FloatArray = npt.NDArray[np.float64]
 
-_ROUNDING = 1e-14  # of probability, for each step and once
+_ROUNDING = 1e-14  # of probability, for each step
+_TRANSFORM = 1e-12  # of probability, for the Fourier transforms
+_SUMMED = 1e-9  # relative, of up to a million numbers added up
 _SCORES_A_DEVIATION = 12.0
 _MOST_SCORES = 2**13
 _LARGEST_TRANSFORM = 2**20
@@ -79,9 +81,9 @@ def _by_scores(event: DpSgdTraining, delta: float) -> float:
     # Cut the circle far below the mean, where little of either is.
     start = (round(steps * mean / unit) - 2 * size // 5) % size
     p, q = np.roll(p, -start), np.roll(q, -start)
-    slack = _ROUNDING * (steps + 1)
-    above_p = np.cumsum(p[::-1]) - delta - slack
-    above_q = np.maximum(np.cumsum(q[::-1]), 0.0) + slack
+    slack = _ROUNDING * steps + _TRANSFORM
+    above_p = np.cumsum(p[::-1]) * (1 - _SUMMED) - delta - slack
+    above_q = np.maximum(np.cumsum(q[::-1]), 0.0) * (1 + _SUMMED) + slack
     best = float(np.max(above_p / above_q))
     return math.log(best) if best > 0 else 0.0
 
