@@ -14,9 +14,11 @@ may be said in zCDP is what holds of every pure mechanism: rho = epsilon^2 / 2 (
 Which choices are counted one way and which the other is ours to choose, because both bounds hold of
 each. As epsilon grows with the square root of rho, at most, a choice belongs with the rho where its
 rho is small against its epsilon; so we sort by that ratio and try every place to cut. For the parts
-that a cut makes, see :mod:`secure_fedsa.privacy.amounts`. The least over all cuts is a bound for
-events whose parameters were not chosen by each other's results. A budget that has to hold for chosen
-ones too may count by one cut only that is fixed before: by rho alone, the last, goes with releases.
+that a cut makes, see :mod:`secure_fedsa.privacy.amounts`.
+
+The least over all cuts is a bound for events whose parameters were not chosen by each other's
+results. A budget that has to hold for chosen ones too may count by one cut only, fixed before: by
+rho alone, the last, goes with releases.
 """
 
 from __future__ import annotations
