@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from secure_fedsa.agreement_tables import MOST_STEPS, NOISE_MULTIPLIERS
 from secure_fedsa.errors import PrivacyParameterError
@@ -18,6 +18,9 @@ MAX_COORDINATES = 2**31
 MAX_EVENTS = 1024
 MAX_MAGNITUDE = 2.0**52
 """Whole numbers beyond it have no canonical JSON, and no int64 mechanism needs them."""
+SELECTION_EPSILONS = (1e-9, 1e6)
+"""Range of one choice's epsilon: what is below or above is no selection that anybody makes."""
+MAX_CHOICES = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,88 @@ class DpSgdTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class _Choices:
+    """What the two selections by noisy maximum have in common."""
+
+    kind: ClassVar[str]
+
+    epsilon: float
+    choices: int = 1
+
+    def __post_init__(self) -> None:
+        epsilon = positive(self.epsilon, "epsilon")
+        low, high = SELECTION_EPSILONS
+        if not low <= epsilon <= high:
+            raise PrivacyParameterError(
+                f"An epsilon of {epsilon:g} a choice is out of range.",
+                do=f"Use one from {low:g} to {high:g}.",
+            )
+        object.__setattr__(self, "epsilon", epsilon)
+        count = positive_integer(self.choices, "choices", MAX_CHOICES)
+        object.__setattr__(self, "choices", count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict that :func:`event_from_dict` reads back."""
+        return {"kind": self.kind, "epsilon": self.epsilon, "choices": self.choices}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the event of a dict.
+
+        Raises:
+            PrivacyParameterError: If a key is missing or unknown, or a value is refused.
+        """
+        _check_keys(value, cls.kind, {"kind", "epsilon", "choices"})
+        return cls(value["epsilon"], value["choices"])
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialMechanism(_Choices):
+    """Selections by the exponential mechanism, or by adding Gumbel noise to the scores.
+
+    With scores of sensitivity D a choice has weights exp(epsilon score / (2 D)), or Gumbel noise of
+    scale 2 D / epsilon before the maximum is taken: the same distribution. Where a record can only
+    raise all scores, or only lower them, both may do without the 2. Taking the k largest of scores
+    with one such noise each is k choices (Durfee and Rogers 2019). No run of this package charges
+    it yet: it is for a party that selects by itself, and for spend from elsewhere.
+
+    Attributes:
+        epsilon: Of one choice: a pure bound, and its *bounded range*.
+        choices: How many choices of this epsilon.
+
+    Raises:
+        PrivacyParameterError: If a value is NaN, infinite, zero, negative or out of range.
+
+    >>> ExponentialMechanism(epsilon=0.1, choices=5).to_dict()
+    {'kind': 'exponential-mechanism', 'epsilon': 0.1, 'choices': 5}
+    """
+
+    kind: ClassVar[str] = "exponential-mechanism"
+
+
+@dataclass(frozen=True, slots=True)
+class PermuteAndFlip(_Choices):
+    """Selections by permute-and-flip (McKenna and Sheldon 2020).
+
+    The same as the maximum of scores with exponential noise (Ding, Kifer and others 2021). It has a
+    pure epsilon but no bounded range: two outcomes can move by epsilon each, in opposite
+    directions. No run of this package charges it yet.
+
+    Attributes:
+        epsilon: Of one choice: a pure bound.
+        choices: How many choices of this epsilon.
+
+    Raises:
+        PrivacyParameterError: If a value is NaN, infinite, zero, negative or out of range.
+
+    >>> PermuteAndFlip(epsilon=0.1).to_dict()
+    {'kind': 'permute-and-flip', 'epsilon': 0.1, 'choices': 1}
+    """
+
+    kind: ClassVar[str] = "permute-and-flip"
+
+
+@dataclass(frozen=True, slots=True)
 class Unprotected:
     """A use of the records without differential privacy: no epsilon bounds what it told.
 
@@ -158,10 +243,15 @@ class Unprotected:
         return cls()
 
 
-Event: TypeAlias = DiscreteGaussianRelease | DpSgdTraining | Unprotected
+Selection: TypeAlias = ExponentialMechanism | PermuteAndFlip
+Event: TypeAlias = DiscreteGaussianRelease | DpSgdTraining | Selection | Unprotected
 
 _KINDS: dict[str, type[Event]] = {
-    kind.kind: kind for kind in (DiscreteGaussianRelease, DpSgdTraining, Unprotected)
+    DiscreteGaussianRelease.kind: DiscreteGaussianRelease,
+    DpSgdTraining.kind: DpSgdTraining,
+    ExponentialMechanism.kind: ExponentialMechanism,
+    PermuteAndFlip.kind: PermuteAndFlip,
+    Unprotected.kind: Unprotected,
 }
 
 
@@ -176,8 +266,8 @@ def only_releases(events: Iterable[Event]) -> tuple[DiscreteGaussianRelease, ...
     if len(releases) != len(found):
         raise PrivacyParameterError(
             "Only releases of discrete Gaussians are accounted by zCDP.",
-            why="A training by DP-SGD is accounted by privacy loss distributions, and a use "
-            "without differential privacy not at all.",
+            why="A training by DP-SGD is accounted by privacy loss distributions, a selection by "
+            "its own epsilon, and a use without differential privacy not at all.",
         )
     return releases
 

@@ -203,7 +203,8 @@ def test_strange_values_anywhere_are_refused_without_a_traceback(variant: str) -
 WORDS = {
     # of the aggregator, in the summary
     "accountant", "accountant_version", "accuracy", "bytes_by_kind", "class_names", "dp_accounting",
-    "dp_accounting_version", "engine", "eta", "kind", "payload_bytes", "pld_epsilon",
+    "dp_accounting_version", "engine", "eta", "kind", "least_epsilon",
+    "payload_bytes", "pld_epsilon",
     "pld_transferred", "rdp_epsilon", "resumed", "scratch", "seed", "student", "student_network",
     "tau", "total", "versions", "wall_seconds", "zcdp_epsilon", "python", "opening", "query",
     # what a signature makes again

@@ -181,6 +181,43 @@ def test_alarms() -> None:
             require_agreement(numbers)
 
 
+@pytest.mark.parametrize(
+    "plant", ["rho", "conversion", "rdp", "rdp count", "pld high", "pld low", "orders"]
+)
+def test_a_fault_planted_inside_any_accountant_raises_the_alarm(
+    plant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, a mistake in one line of an accountant, ours or theirs, goes unnoticed."""
+    from dp_accounting import GaussianDpEvent
+    from dp_accounting.rdp import RdpAccountant
+
+    from secure_fedsa.privacy import accountant
+    from secure_fedsa.privacy import cross_check as module
+
+    module._cross_check.cache_clear()
+    convert, rho, pld = accountant.epsilon_from_rho, accountant.rho_of, module._pld_epsilons
+    compose = RdpAccountant.compose
+
+    def louder(event: Any) -> Any:
+        return GaussianDpEvent(event.noise_multiplier * 1.02)
+
+    planted: dict[str, tuple[Any, str, Any]] = {
+        "rho": (accountant, "rho_of", lambda found: rho(found) / 1.03),
+        "conversion": (accountant, "epsilon_from_rho", lambda r, d: convert(r, d * 1.2)),
+        "rdp": (RdpAccountant, "compose", lambda self, e, n: compose(self, louder(e), n)),
+        "rdp count": (RdpAccountant, "compose", lambda self, e, n: compose(self, e, n - 1)),
+        "pld high": (module, "_pld_epsilons", lambda r, d: pld(r * 1.01, d)),
+        "pld low": (module, "_pld_epsilons", lambda r, d: pld(r * 0.99, d)),
+        "orders": (module, "_ORDERS_PER_E_FOLD", 1),
+    }
+    monkeypatch.setattr(*planted[plant])
+    try:
+        with pytest.raises(CrossCheckError):
+            cross_check([release(4.05)] * 3, 1e-5)
+    finally:
+        module._cross_check.cache_clear()
+
+
 def test_what_promises_nothing_is_refused() -> None:
     """If this fails, an agreement with epsilon 1000 gets a receipt."""
     for composition, delta in (([], 1e-5), ([release(0.01)], 1e-5), ([release(4.05)], 0.5)):

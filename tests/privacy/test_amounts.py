@@ -19,6 +19,8 @@ from secure_fedsa.privacy.events import (
     DiscreteGaussianRelease,
     DpSgdTraining,
     Event,
+    ExponentialMechanism,
+    PermuteAndFlip,
     Unprotected,
     event_from_dict,
     only_releases,
@@ -29,6 +31,8 @@ DELTA = 1e-5
 RELEASE = DiscreteGaussianRelease(1024.0, 4096.0, 257)
 TRAINING = DpSgdTraining(4.0, 0.1, 100)
 OTHER = DpSgdTraining(2.0, 0.2, 30)
+CHOICE = ExponentialMechanism(0.1, 20)
+FLIP = PermuteAndFlip(0.5)
 
 releases = st.builds(
     DiscreteGaussianRelease, st.just(1.0), st.sampled_from([1.0, 3.0, 7.5]), st.just(3)
@@ -36,7 +40,13 @@ releases = st.builds(
 trainings = st.builds(
     DpSgdTraining, st.sampled_from([1.0, 2.5]), st.sampled_from([0.1, 0.3]), st.integers(1, 50)
 )
-events = st.one_of(releases, trainings, st.just(Unprotected()))
+selections = st.builds(
+    lambda kind, epsilon, choices: kind(epsilon, choices),
+    st.sampled_from([ExponentialMechanism, PermuteAndFlip]),
+    st.sampled_from([0.1, 0.5, 2.0]),
+    st.integers(1, 9),
+)
+events = st.one_of(releases, trainings, selections, st.just(Unprotected()))
 amounts = st.lists(events, min_size=1, max_size=5).map(Amount.of)
 
 
@@ -50,6 +60,7 @@ def test_a_sum_does_not_depend_on_order_or_grouping(parts: list[Amount], order: 
     half = len(parts) // 2
     grouped = Amount.sum([Amount.sum(parts[:half]), Amount.sum(parts[half:])])
     assert (grouped.trainings, grouped.unprotected) == (total.trainings, total.unprotected)
+    assert grouped.selections == total.selections
     assert grouped.rho == pytest.approx(total.rho, rel=1e-12)
 
 
@@ -66,6 +77,12 @@ def test_a_sum_forgets_nothing(composition: list[Event]) -> None:
     found = {(e.noise_multiplier, e.sampling_rate): e.steps for e in total.trainings}
     assert found == steps
     assert len(found) == len(total.trainings)
+    choices: dict[tuple[str, float], int] = {}
+    for event in composition:
+        if isinstance(event, ExponentialMechanism | PermuteAndFlip):
+            which = event.kind, event.epsilon
+            choices[which] = choices.get(which, 0) + event.choices
+    assert {(e.kind, e.epsilon): e.choices for e in total.selections} == choices
     parts = [rho_of([event]) for event in composition if isinstance(event, DiscreteGaussianRelease)]
     assert total.rho == pytest.approx(math.fsum(parts), rel=1e-12)
     assert total.rho >= max(parts, default=0.0)
@@ -133,7 +150,14 @@ def test_nothing_costs_nothing() -> None:
     assert Amount().releases_only
 
 
-@pytest.mark.parametrize("spent", [[RELEASE], [TRAINING], [RELEASE, TRAINING], []])
+@pytest.mark.parametrize(
+    "spent",
+    [
+        *([RELEASE], [TRAINING], [RELEASE, TRAINING], []),
+        *([CHOICE], [CHOICE, RELEASE], [CHOICE, FLIP, TRAINING], [FLIP]),
+        [CHOICE, FLIP, RELEASE, TRAINING, ExponentialMechanism(2.0)],
+    ],
+)
 def test_what_is_left_fits_and_nothing_more(spent: list[Event]) -> None:
     """If this fails, people are told of room that is not there, or stop too early."""
     budget, amount = 6.0, Amount.of(spent)
@@ -226,6 +250,14 @@ MIXED: dict[str, Any] = {"rho": 0.5, "trainings": [ONE], "unprotected": 0}
         {**MIXED, "trainings": [{"kind": "no-differential-privacy"}]},
         {**MIXED, "trainings": [{**ONE, "steps": 0}]},
         {**MIXED, "trainings": [None]},
+        {**MIXED, "selections": []},
+        {**MIXED, "selections": {}},
+        {**MIXED, "selections": [None]},
+        {**MIXED, "selections": [ONE]},
+        {**MIXED, "selections": [FLIP.to_dict(), FLIP.to_dict()]},
+        {**MIXED, "selections": [FLIP.to_dict(), CHOICE.to_dict()]},
+        {**MIXED, "selections": [{**FLIP.to_dict(), "choices": 0}]},
+        {**MIXED, "selections": [{**FLIP.to_dict(), "epsilon": 0}]},
         # Not sorted by noise:
         {**MIXED, "trainings": [ONE, OTHER.to_dict()]},
     ],

@@ -1,0 +1,176 @@
+"""Every parameter that could be made to depend on private data, found by looking at the code.
+
+Names are ``agreement:TABLE.ENTRY``, ``option:COMMAND OPTION``, ``parameter:FUNCTION NAME``,
+``field:CLASS.NAME``, ``constant:MODULE.NAME``; docs/data-dependent-choices.toml gives each of them
+its class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import secure_fedsa
+from secure_fedsa import agreement, agreement_tables, entropy
+from secure_fedsa.cli.main import build_parser
+from secure_fedsa.engines.site import LocalSite
+from secure_fedsa.models import (
+    amalgamation,
+    dp_sgd,
+    encoder,
+    filters,
+    heads,
+    multi_task,
+    refinement,
+    saliency,
+    scatter,
+    teachers,
+    trainable,
+    training,
+)
+from secure_fedsa.privacy import clipping, mechanisms
+from secure_fedsa.roles import model_teachers, noisy_release
+
+ROOT = Path(secure_fedsa.__file__).parents[1]
+
+TABLES: dict[type[Any], str] = {
+    agreement.Agreement: "",
+    agreement_tables.Party: "parties.",
+    agreement_tables.Stated: "parties.stated.",
+    agreement_tables.Encoder: "encoder.",
+    agreement_tables.Promise: "privacy.",
+    agreement_tables.Privacy: "privacy.",
+    agreement_tables.Training: "training.",
+    agreement_tables.Answers: "answers.",
+    agreement_tables.Protection: "protection.",
+    agreement_tables.Saliency: "saliency.",
+    agreement_tables.Features: "features.",
+    agreement_tables.Encryption: "encryption.",
+    agreement_tables.Selection: "selection.",
+    agreement_tables.Publish: "publish.",
+    agreement_tables.Limits: "limits.",
+}
+"""Where each type's entries stand in an agreement."""
+
+COMMANDS = ("demo", "agree new", "run")
+"""Commands whose options reach what is done to private records."""
+
+FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    noisy_release.read_private,
+    noisy_release.noise_plan,
+    noisy_release.derive_signal,
+    clipping.to_grid,
+    clipping.summarise,
+    mechanisms.plan_release,
+    mechanisms.draw_noise,
+    mechanisms.add_noise,
+    scatter.between_scatter,
+    saliency.teacher_saliency,
+    saliency.quantise,
+    model_teachers.model_to_ask,
+    model_teachers.signal_of_model,
+    dp_sgd.train_privately,
+    trainable.initialise,
+    trainable.check_training,
+    trainable.check_prepare,
+    encoder.PublicEncoder.fit,
+    encoder.PublicEncoder.encode,
+    entropy.SystemNoise.discrete_gaussian,
+    LocalSite.__init__,
+)
+"""What private records, their sums and their gradients pass through, up to what is sent."""
+
+SPECS: tuple[type[Any], ...] = (
+    dp_sgd.DpSgdSpec,
+    teachers.PrivateData,
+    teachers.PrivateModel,
+    teachers.TrainedModel,
+    encoder.EncoderSpec,
+    filters.BankSpec,
+    amalgamation.AmalgamationSpec,
+    amalgamation.StudentData,
+    heads.MixtureSpec,
+    refinement.RefinementSpec,
+    multi_task.DistillationSpec,
+    training.TrainingSpec,
+)
+
+MODULES: tuple[ModuleType, ...] = (
+    noisy_release,
+    clipping,
+    mechanisms,
+    scatter,
+    saliency,
+    model_teachers,
+    dp_sgd,
+    trainable,
+    entropy,
+)
+
+
+def agreement_entries() -> Iterator[str]:
+    """Yield every entry of every table; one that is a table itself is not an entry."""
+    for table, prefix in TABLES.items():
+        for entry in dataclasses.fields(table):
+            if not any(place == f"{prefix}{entry.name}." for place in TABLES.values()):
+                yield f"agreement:{prefix}{entry.name}"
+
+
+def options() -> Iterator[str]:
+    """Yield every option of the commands that reach private records."""
+    for command in COMMANDS:
+        parser: argparse.ArgumentParser = build_parser()
+        for word in command.split():
+            parser = next(
+                action.choices[word]
+                for action in parser._actions
+                if isinstance(action, argparse._SubParsersAction)
+            )
+        for action in parser._actions:
+            if not isinstance(action, argparse._HelpAction):
+                name = action.option_strings[-1] if action.option_strings else action.dest
+                yield f"option:{command} {name}"
+
+
+def parameters() -> Iterator[str]:
+    """Yield every parameter of the functions."""
+    for function in FUNCTIONS:
+        name = function.__qualname__.removesuffix(".__init__")
+        for parameter in inspect.signature(function).parameters:
+            if parameter not in ("self", "cls"):
+                yield f"parameter:{name} {parameter}"
+
+
+def fields() -> Iterator[str]:
+    """Yield every field of the specifications."""
+    for spec in SPECS:
+        for entry in dataclasses.fields(spec):
+            yield f"field:{spec.__name__}.{entry.name}"
+
+
+def constants() -> Iterator[str]:
+    """Yield every constant of the modules."""
+    for module in MODULES:
+        assert module.__file__ is not None
+        for statement in ast.parse(Path(module.__file__).read_text()).body:
+            targets: list[ast.expr] = []
+            if isinstance(statement, ast.Assign):
+                targets = statement.targets
+            elif isinstance(statement, ast.AnnAssign):
+                targets = [statement.target]
+            for target in (t for one in targets for t in ast.walk(one)):
+                if isinstance(target, ast.Name) and re.fullmatch(r"_?[A-Z][A-Z0-9_]+", target.id):
+                    yield f"constant:{module.__name__.removeprefix('secure_fedsa.')}.{target.id}"
+
+
+def every_parameter() -> list[str]:
+    """Return all names, each once, in order."""
+    found = [*agreement_entries(), *options(), *parameters(), *fields(), *constants()]
+    return list(dict.fromkeys(found))
