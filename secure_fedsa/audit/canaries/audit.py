@@ -116,20 +116,13 @@ def audit_agreement(
         UsageError: A number out of range, an unknown teacher, or one whose model the run does not
             train.
     """
-    if agreement.route == ENCRYPTION_ONLY:
-        raise AgreementError(
-            "route",
-            "is encryption-only: there is nothing to audit.",
-            why="It has NO DIFFERENTIAL PRIVACY, so there is no epsilon to compare with.",
-            do="Audit an agreement of the route noisy-release or private-training.",
-        )
+    chosen = audited_teachers(agreement, teachers)
     if not LEAST <= canaries <= MOST or not 1 <= runs <= MOST_RUNS:
         raise UsageError(
             f"{canaries} canaries in {runs} runs cannot be audited.",
             do=f"Use {LEAST} to {MOST} canaries and 1 to {MOST_RUNS} runs.",
         )
     check_promises(agreement)
-    chosen = _chosen(agreement, teachers)
     source = noise or (lambda _: SystemNoise())
     delta, findings = agreement.promise.delta, []
     for teacher in chosen:
@@ -171,7 +164,20 @@ def claimed_epsilon(agreement: Agreement, teacher: str, *, runs: int = 1) -> flo
     return training_epsilon(trainings, agreement.promise.delta)
 
 
-def _chosen(agreement: Agreement, teachers: Sequence[str] | None) -> tuple[str, ...]:
+def audited_teachers(agreement: Agreement, teachers: Sequence[str] | None) -> tuple[str, ...]:
+    """Return whose releases are audited: those asked for, or all that the run makes private.
+
+    Raises:
+        AgreementError: If the route promises no epsilon.
+        UsageError: An unknown teacher, or one whose model the run does not train.
+    """
+    if agreement.route == ENCRYPTION_ONLY:
+        raise AgreementError(
+            "route",
+            "is encryption-only: there is nothing to audit.",
+            why="It has NO DIFFERENTIAL PRIVACY, so there is no epsilon to compare with.",
+            do="Audit an agreement of the route noisy-release or private-training.",
+        )
     own = tuple(name for name in agreement.teachers if not is_stated(agreement, name))
     for name in teachers or ():
         if name not in agreement.teachers:
