@@ -48,7 +48,7 @@ class Size:
     null: int = 200
     power: int = 60
     trainings: int = 20
-    known: int = 1000
+    known: int = 800
     full: int = 1
 
 
@@ -77,6 +77,25 @@ def tasks(size: Size) -> Iterator[Task]:
     m = size.canaries
     for epsilon in (1.0, 2.0, 4.0, 8.0):
         yield _bounds(f"epsilon {epsilon:g}", summaries(epsilon), size.bounds, m)
+    for name, fault in SUMMARY_FAULTS.items():
+        yield _power(name, summaries(1.0, dimension=1), fault, size.power, m, "power")
+    yield Task("sound", "three teachers, epsilon 1", size.sound, lambda: _sound(m))
+    yield Task("null", "coins of others, epsilon 1", size.null, lambda: _null(m))
+    for averaged, momentum, words in ((0.5, 0.9, "as by default"), (0.0, 0.0, "last weights")):
+        for epsilon in (1.0, 4.0, 8.0):
+            agreement = trainings(epsilon, averaged=averaged, momentum=momentum)
+            setting = f"epsilon {epsilon:g}, {words}"
+            yield _bounds(setting, agreement, size.trainings, m // 4, kind="trainings")
+    for name, fault in TRAINING_FAULTS.items():
+        yield _power(name, trainings(1.0), fault, size.power // 3, m // 4, "training-power")
+    for mu in (0.25, 0.5, 1.0, 2.0):
+        for relation, loads in (("add-remove", (0.0, 1.0)), ("replace-one", (-0.5, 0.5))):
+            yield Task(
+                "known",
+                f"mu {mu:g}, {relation}",
+                math.ceil(size.known / 100),
+                lambda mu=mu, loads=loads: _known(mu, loads),  # type: ignore[misc]
+            )
     for epsilon in (1.0, 4.0):
         replaced = summaries(epsilon, neighbours="replace-one")
         yield _bounds(f"epsilon {epsilon:g}, replace-one", replaced, size.bounds // 4, m)
@@ -87,25 +106,6 @@ def tasks(size: Size) -> Iterator[Task]:
         for few in (1000, 4000):
             small = f"epsilon {epsilon:g}, {few:,} canaries"
             yield _bounds(small, summaries(epsilon), size.bounds // 4, few)
-    for averaged, momentum, words in ((0.5, 0.9, "as by default"), (0.0, 0.0, "last weights")):
-        for epsilon in (1.0, 4.0, 8.0):
-            agreement = trainings(epsilon, averaged=averaged, momentum=momentum)
-            setting = f"epsilon {epsilon:g}, {words}"
-            yield _bounds(setting, agreement, size.trainings, m // 4, kind="trainings")
-    for name, fault in SUMMARY_FAULTS.items():
-        yield _power(name, summaries(1.0), fault, size.power, m, "power")
-    for name, fault in TRAINING_FAULTS.items():
-        yield _power(name, trainings(1.0), fault, size.power // 3, m // 4, "training-power")
-    yield Task("sound", "three teachers, epsilon 1", size.sound, lambda: _sound(m))
-    yield Task("null", "coins of others, epsilon 1", size.null, lambda: _null(m))
-    for mu in (0.25, 0.5, 1.0, 2.0):
-        for relation, loads in (("add-remove", (0.0, 1.0)), ("replace-one", (-0.5, 0.5))):
-            yield Task(
-                "known",
-                f"mu {mu:g}, {relation}",
-                math.ceil(size.known / 100),
-                lambda mu=mu, loads=loads: _known(mu, loads),  # type: ignore[misc]
-            )
 
 
 def run(out: Path, size: Size, say: Callable[[str], None]) -> list[Row]:
@@ -162,16 +162,14 @@ def _power(
 
 
 def _sound(canaries: int) -> Row:
-    result = audit_agreement(summaries(1.0), canaries=canaries)
+    result = audit_agreement(summaries(1.0, dimension=1), canaries=canaries)
     return {"alarms": list(result.alarms), "teachers": [_row(one) for one in result.findings]}
 
 
 def _null(canaries: int) -> Row:
     """Judge scores of a real release beside coins that were thrown again afterwards."""
-    agreement = summaries(1.0)
-    scores = release_scores(
-        agreement, TEACHERS[0], secret_coins(canaries), noise=SystemNoise()
-    )
+    agreement = summaries(1.0, dimension=1)
+    scores = release_scores(agreement, TEACHERS[0], secret_coins(canaries), noise=SystemNoise())
     guessed = replace(scores, coins=secret_coins(canaries))
     claim = claimed_epsilon(agreement, TEACHERS[0])
     return _row(judge(guessed, teacher=TEACHERS[0], claim=claim, delta=DELTA, classes=8))
@@ -183,7 +181,7 @@ def _known(mu: float, loads: tuple[float, float], *, at_once: int = 100) -> Row:
     above = {"parametric": 0, "gdp": 0, "generic": 0}
     for values in secret_projection(at_once, canaries):
         coins = secret_coins(canaries)
-        signs = 2.0 * secret_coins(canaries) - 1
+        signs = secret_coins(canaries).astype(np.float64) * 2 - 1
         moved = values + mu * np.where(coins, loads[1], loads[0])
         finding = judge(
             Scores(moved, coins, signs, mu, loads),

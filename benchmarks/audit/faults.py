@@ -18,6 +18,7 @@ from benchmarks.audit.worlds import TEACHERS
 from secure_fedsa.audit.canaries import audit, training
 from secure_fedsa.audit.canaries.audit import SecretNoise
 from secure_fedsa.entropy import SystemNoise
+from secure_fedsa.models import dp_sgd
 from secure_fedsa.privacy import accountant, clipping, mechanisms
 from secure_fedsa.roles import noisy_release
 from secure_fedsa.signals import IntArray
@@ -69,9 +70,7 @@ def _no_clip() -> Iterator[None]:
         del grid
         return np.ones(len(rows), dtype=np.bool_)
 
-    with patch.object(noisy_release, "to_grid", to_grid), patch.object(
-        clipping, "_within", within
-    ):
+    with patch.object(noisy_release, "to_grid", to_grid), patch.object(clipping, "_within", within):
         yield
 
 
@@ -104,7 +103,7 @@ def _trained_as(**changes: float) -> Callable[[], AbstractContextManager[Any]]:
     """Return what makes the trainer do another training than it is asked for."""
 
     def plant() -> AbstractContextManager[Any]:
-        real = training.train_privately
+        real = dp_sgd.train_privately
 
         def train(*given: Any, spec: Any, **more: Any) -> None:
             factors = {name: getattr(spec, name) * by for name, by in changes.items()}

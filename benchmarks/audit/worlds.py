@@ -1,8 +1,8 @@
 """Agreements for the campaign: small encoders, so that hundreds of releases are quick.
 
 The exact sampler gives 75,000 values a second and a summary has M (d + 1). What a canary's score
-tells does not depend on d: noise in other coordinates is not looked at. So hundreds of runs use
-d = 2, and one run the full d = 256.
+tells does not depend on d: it is one projection of its block. So hundreds of runs use d = 1 or 2,
+and one run the full d = 256.
 """
 
 from __future__ import annotations

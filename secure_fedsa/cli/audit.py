@@ -26,9 +26,9 @@ def add(commands: Any) -> None:
         commands,
         "audit",
         help="measure the privacy loss of an agreement on planted records",
-        description="With --canaries: runs the agreed code on planted records and gives three lower\n"
-        "bounds on epsilon, each at 95% confidence, from one noisy release, beside the epsilon that\n"
-        "is claimed. No private data are read and nothing is charged.",
+        description="With --canaries: runs the agreed code on planted records and gives three\n"
+        "lower bounds on epsilon, each at 95% confidence, from one noisy release, beside the\n"
+        "epsilon that is claimed. No private data are read and nothing is charged.",
         epilog=EXAMPLE,
     )
     audit.add_argument("subject", metavar="CONFIG", type=Path, help="an agreement file")

@@ -103,11 +103,15 @@ def _words(agreement: Agreement, result: AuditResult) -> list[str]:
     first = result.findings[0]
     together = f" for {result.runs} runs together" if result.runs > 1 else ""
     lines = [
-        f"Claim: epsilon {first.claim:.4g} at delta {result.delta:g} per {result.unit} "
-        f"({result.neighbours}){together}",
+        (
+            f"Claim: epsilon {first.claim:.4g} at delta {result.delta:g} per {result.unit} "
+            f"({result.neighbours}){together}"
+        ),
         f"  by {result.accountant}",
-        f"Measured on {result.canaries:,} planted records a teacher, lower bounds at 95% "
-        "confidence and their share of the claim:",
+        (
+            f"Measured on {result.canaries:,} planted records a teacher, lower bounds at 95% "
+            "confidence and their share of the claim:"
+        ),
     ]
     for finding in result.findings:
         lines += [f"  {finding.teacher}", *_finding(finding)]

@@ -212,6 +212,4 @@ def generic(scores: Scores, *, delta: float, error: float) -> Bound:
     def bound(level: float) -> float:
         return epsilon_bound(number, guesses, right, delta=delta, error=level)
 
-    return Bound(
-        "generic", bound(ERROR), None, bound(error), {"guesses": guesses, "right": right}
-    )
+    return Bound("generic", bound(ERROR), None, bound(error), {"guesses": guesses, "right": right})

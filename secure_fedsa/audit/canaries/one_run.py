@@ -41,9 +41,7 @@ def p_value(canaries: int, guesses: int, right: int, epsilon: float, delta: floa
     return min(1.0, least + 2 * canaries * delta * steepest)
 
 
-def epsilon_bound(
-    canaries: int, guesses: int, right: int, *, delta: float, error: float
-) -> float:
+def epsilon_bound(canaries: int, guesses: int, right: int, *, delta: float, error: float) -> float:
     """Return the largest epsilon whose p-value is below ``error``: a lower bound on the true one.
 
     The published example (appendix D): 75 of 100 guesses right, among 1,000 canaries.

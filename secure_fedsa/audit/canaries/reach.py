@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from secure_fedsa.audit.canaries.checks import LEAST_FOR_SHAPE
 from secure_fedsa.audit.canaries.estimators import ERROR, Fit, clopper_pearson, mu_bound
 from secure_fedsa.audit.canaries.one_run import epsilon_bound, planned_accuracy, planned_guesses
 from secure_fedsa.audit.canaries.scores import FloatArray, Scores
 from secure_fedsa.audit.canaries.trade_off import gaussian_epsilon, mu_of_accuracy
-
-import numpy as np
 
 
 @dataclass(frozen=True, slots=True)

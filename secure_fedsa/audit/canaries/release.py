@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.audit.canaries.scores import FloatArray
     from secure_fedsa.entropy import NoiseSource
+    from secure_fedsa.signals import IntArray
 
 Told = Callable[[int, int], None]
 """Called with (canaries done, canaries), now and then."""
 
 _VALUES = 2**20  # noise values of a part: about a quarter of a minute
 _ENCODED = 2**24  # numbers in the records of a part
+_CLASSES = 2**12  # of a part: summing looks through all records once a class
 
 
 def release_scores(
@@ -65,7 +67,8 @@ def release_scores(
             why="The records of one canary would fill the memory.",
         )
     width = design.classes_each * (design.dimension + 1)
-    step = max(1, min(_VALUES // width, _ENCODED // size))
+    most = min(_VALUES // width, _ENCODED // size, _CLASSES // design.classes_each)
+    step = max(1, most)
     total, values, common = len(coins), [], []
     for begin in range(0, total, step):
         own = coins[begin : begin + step]
@@ -93,7 +96,7 @@ def release_scores(
 
 def _released(
     records: FloatArray,
-    labels: BoolArray,
+    labels: IntArray,
     agreement: Agreement,
     teacher: str,
     plan: NoisePlan,

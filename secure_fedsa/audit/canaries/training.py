@@ -84,7 +84,8 @@ def training_scores(
     """
     number, spec = len(coins), dp_sgd_spec(agreement)
     check_training_size(agreement, number)
-    signs = 2.0 * public_generator(0, "canaries of a training").integers(0, 2, number) - 1
+    generator = public_generator(0, "canaries of a training")
+    signs: FloatArray = generator.integers(0, 2, number).astype(np.float64) * 2 - 1
     places = np.flatnonzero(coins)
     records = torch.from_numpy(places[:, None].astype(np.int64))
     targets = (signs[places] * FAR * spec.clip_norm).astype(np.float32)

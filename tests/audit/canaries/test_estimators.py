@@ -43,7 +43,7 @@ def made(
     """Return scores planned with ``mu``, and what really happened."""
     draw = np.random.default_rng(seed)
     coins = draw.integers(0, 2, number).astype(bool)
-    common = 2.0 * draw.integers(0, 2, number) - 1
+    common: FloatArray = draw.integers(0, 2, number).astype(np.float64) * 2 - 1
     values = draw.normal(size=number) if draws is None else draws
     shift = mu if moved is None else moved
     values = noise * values + bias * common + shift * np.where(coins, loads[1], loads[0])

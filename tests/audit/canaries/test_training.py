@@ -87,16 +87,12 @@ def test_a_sound_training_is_measured_and_passes() -> None:
     ("rate", "steps"), [(0.3, 60), (0.05, 400), (0.01, 2000), (0.5, 12), (0.9, 3)]
 )
 @pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
-def test_reading_a_training_as_a_gaussian_errs_low(
-    rate: float, steps: int, epsilon: float
-) -> None:
+def test_reading_a_training_as_a_gaussian_errs_low(rate: float, steps: int, epsilon: float) -> None:
     """Subsampled steps are no Gaussian: their figure as one must not exceed the proved one.
 
     Of infinitely many canaries, on the best weights an attacker could see.
     """
-    agreement = trainings(
-        epsilon, sampling_rate=rate, steps=steps, momentum=0.0, averaged=0.0
-    )
+    agreement = trainings(epsilon, sampling_rate=rate, steps=steps, momentum=0.0, averaged=0.0)
     spec, claim = dp_sgd_spec(agreement), claimed_epsilon(agreement, TEACHERS[0])
     mu = rate * steps**0.5 / spec.noise_multiplier
     spread = (1 + rate * (1 - rate) / spec.noise_multiplier**2) ** 0.5

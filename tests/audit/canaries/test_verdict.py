@@ -108,9 +108,7 @@ def test_the_result_in_json_has_no_number_that_json_lacks() -> None:
     """Without noise every bound is unbounded; the file must be readable all the same."""
     import json
 
-    result = with_fault(
-        summaries(1.0), SUMMARY_FAULTS["one of three teachers without noise"], 200
-    )
+    result = with_fault(summaries(1.0), SUMMARY_FAULTS["one of three teachers without noise"], 200)
     text = json.dumps(result.to_dict(), allow_nan=False)
     assert json.loads(text)["verdict"] == "fail"
     bounds = result.findings[1].to_dict()["bounds"]
