@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,25 +33,25 @@ class Size:
     Attributes:
         canaries: M.
         bounds: Audits of sound code a setting.
-        sound: Audits of sound code of all three teachers, for false alarms.
-        null: Scores with coins that have nothing to do with them.
+        sound: Audits of sound code of all three teachers; those of one teacher count too.
+        null: Releases whose scores are judged beside ten throws of other coins.
         power: Audits a fault.
         trainings: Audits of sound trainings a setting.
-        known: Simulated audits a known mu.
+        known: Hundreds of simulated audits a known mu.
         full: Audits at d = 256.
     """
 
     canaries: int = CANARIES
     bounds: int = 100
-    sound: int = 200
-    null: int = 200
+    sound: int = 40
+    null: int = 20
     power: int = 60
-    trainings: int = 20
-    known: int = 800
+    trainings: int = 10
+    known: int = 4
     full: int = 1
 
 
-QUICK = Size(canaries=2000, bounds=2, sound=2, null=2, power=1, trainings=1, known=5, full=0)
+QUICK = Size(canaries=2000, bounds=2, sound=2, null=2, power=1, trainings=1, known=1, full=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,19 @@ def tasks(size: Size) -> Iterator[Task]:
             yield Task(
                 "known",
                 f"mu {mu:g}, {relation}",
-                math.ceil(size.known / 100),
+                size.known,
                 lambda mu=mu, loads=loads: _known(mu, loads),  # type: ignore[misc]
             )
     for epsilon in (1.0, 4.0):
         replaced = summaries(epsilon, neighbours="replace-one")
-        yield _bounds(f"epsilon {epsilon:g}, replace-one", replaced, size.bounds // 4, m)
+        yield _bounds(f"epsilon {epsilon:g}, replace-one", replaced, size.bounds // 8, m)
         person = summaries(epsilon, max_records=4)
-        yield _bounds(f"epsilon {epsilon:g}, 4 records a person", person, size.bounds // 4, m)
+        yield _bounds(f"epsilon {epsilon:g}, 4 records a person", person, size.bounds // 8, m)
     yield _bounds("epsilon 1, d = 256", summaries(1.0, dimension=256), size.full, m)
     for epsilon in (1.0, 4.0):
         for few in (1000, 4000):
             small = f"epsilon {epsilon:g}, {few:,} canaries"
-            yield _bounds(small, summaries(epsilon), size.bounds // 4, few)
+            yield _bounds(small, summaries(epsilon), size.bounds // 8, few)
 
 
 def run(out: Path, size: Size, say: Callable[[str], None]) -> list[Row]:
@@ -153,7 +152,11 @@ def _power(
     def one() -> Row:
         with fault.plant():
             found = audit_agreement(
-                agreement, canaries=canaries, runs=fault.runs, noise=fault.noise
+                agreement,
+                canaries=canaries,
+                teachers=fault.teachers,
+                runs=fault.runs,
+                noise=fault.noise,
             )
         by = sorted({alarm.partition(":")[0] for one in found.findings for alarm in one.alarms})
         return {"found": bool(found.alarms), "by": by}
@@ -167,17 +170,24 @@ def _sound(canaries: int) -> Row:
 
 
 def _null(canaries: int) -> Row:
-    """Judge scores of a real release beside coins that were thrown again afterwards."""
+    """Judge scores of a real release beside coins that were thrown again afterwards, ten times.
+
+    Given the scores, throws are independent of each other.
+    """
     agreement = summaries(1.0, dimension=1)
     scores = release_scores(agreement, TEACHERS[0], secret_coins(canaries), noise=SystemNoise())
-    guessed = replace(scores, coins=secret_coins(canaries))
     claim = claimed_epsilon(agreement, TEACHERS[0])
-    return _row(judge(guessed, teacher=TEACHERS[0], claim=claim, delta=DELTA, classes=8))
+
+    def thrown() -> Row:
+        again = replace(scores, coins=secret_coins(canaries))
+        return _row(judge(again, teacher=TEACHERS[0], claim=claim, delta=DELTA, classes=8))
+
+    return {"throws": [thrown() for _ in range(10)]}
 
 
 def _known(mu: float, loads: tuple[float, float], *, at_once: int = 100) -> Row:
     """Judge Gaussian scores of a known mu: how many of 100 bounds lie above the truth."""
-    canaries, truth = 2000, gaussian_epsilon(mu, DELTA)
+    canaries, truth = 1000, gaussian_epsilon(mu, DELTA)
     above = {"parametric": 0, "gdp": 0, "generic": 0}
     for values in secret_projection(at_once, canaries):
         coins = secret_coins(canaries)

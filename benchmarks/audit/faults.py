@@ -51,11 +51,13 @@ class Fault:
         plant: Changes the package while it is entered.
         noise: A teacher's source of noise.
         runs: Releases audited together.
+        teachers: Whose releases are audited.
     """
 
     plant: Callable[[], AbstractContextManager[Any]] = nullcontext
     noise: Callable[[str], SecretNoise] = lambda _: SystemNoise()
     runs: int = 1
+    teachers: tuple[str, ...] = TEACHERS[:1]
 
 
 @contextmanager
@@ -89,9 +91,9 @@ def _counted_once() -> AbstractContextManager[Any]:
 
 
 SUMMARY_FAULTS: dict[str, Fault] = {
-    "noise 10% too small": Fault(noise=lambda _: LessNoise()),
+    "noise 10% too small": Fault(noise=lambda _: LessNoise(), teachers=TEACHERS),
     "one of three teachers without noise": Fault(
-        noise=lambda name: NoNoise() if name == TEACHERS[1] else SystemNoise()
+        noise=lambda name: NoNoise() if name == TEACHERS[1] else SystemNoise(), teachers=TEACHERS
     ),
     "a clip that does not clip": Fault(plant=_no_clip),
     "sensitivity off by sqrt(2)": Fault(plant=_small_sensitivity),

@@ -31,8 +31,12 @@ def report(rows: list[Row], size: Size) -> dict[str, Any]:
     trainings = {setting: shares(of) for setting, of in _by_setting(rows, "trainings")}
     power = {setting: found(of) for setting, of in _by_setting(rows, "power")}
     training_power = {setting: found(of) for setting, of in _by_setting(rows, "training-power")}
-    sound = rate(bool(row["alarms"]) for row in rows if row["kind"] == "sound")
-    null = _null([row for row in rows if row["kind"] == "null"])
+    sound = {
+        "one teacher": rate(bool(row["alarms"]) for row in rows if row["kind"] == "bounds"),
+        "one training": rate(bool(row["alarms"]) for row in rows if row["kind"] == "trainings"),
+        "three teachers": rate(bool(row["alarms"]) for row in rows if row["kind"] == "sound"),
+    }
+    null = _null([one for row in rows if row["kind"] == "null" for one in row["throws"]])
     known = {setting: _known(of) for setting, of in _by_setting(rows, "known")}
     targets: list[dict[str, Any]] = []
 
@@ -44,9 +48,13 @@ def report(rows: list[Row], size: Size) -> dict[str, Any]:
             mean = bounds[setting][method]["mean_share"]
             what = f"{method}, {setting}: mean share of the claim"
             target(what, mean, f">= {least}", holds=mean >= least)
-    if sound["of"]:
-        what = "false alarms of sound code"
-        target(what, sound["rate"], f"<= {MOST_FALSE}", holds=sound["rate"] <= MOST_FALSE)
+    if sound["one teacher"]["of"]:
+        false = sound["one teacher"]["rate"]
+        what = "false alarms of sound code, audits of one teacher"
+        target(what, false, f"<= {MOST_FALSE}", holds=false <= MOST_FALSE)
+    for whom in ("one training", "three teachers"):  # too few for a rate: none that refutes 5%
+        what = f"false alarms of sound code, audits of {whom}"
+        target(what, sound[whom]["rate"], "5% at most", holds=_may_be(sound[whom]))
     for method, one in null["above_zero"].items():
         holds = _may_be(one)
         target(f"{method}, null scores: 95% bound above 0", one["rate"], "5%", holds=holds)

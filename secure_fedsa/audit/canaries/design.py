@@ -135,7 +135,8 @@ def _signs(design: Design, begin: int, number: int, purpose: str) -> FloatArray:
     """Return -1, 0 and 1, shape (number, d), with ``nonzero`` that are not 0 a row."""
     generator = public_generator(begin, purpose)
     found = np.zeros((number, design.dimension))
-    flips: FloatArray = generator.integers(0, 2, (number, design.nonzero)) * 2.0 - 1.0
+    coins = generator.integers(0, 2, (number, design.nonzero))
+    flips: FloatArray = coins.astype(np.float64) * 2 - 1
     if design.nonzero == design.dimension:
         return flips
     order = generator.random((number, design.dimension))
