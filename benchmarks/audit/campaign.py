@@ -79,7 +79,8 @@ def tasks(size: Size) -> Iterator[Task]:
     for name, fault in SUMMARY_FAULTS.items():
         yield _power(name, summaries(1.0, dimension=1), fault, size.power, m, "power")
     yield Task("sound", "three teachers, epsilon 1", size.sound, lambda: _sound(m))
-    yield Task("null", "coins of others, epsilon 1", size.null, lambda: _null(m))
+    for words, nobody in (("canaries of other coins", False), ("nobody present", True)):
+        yield Task("null", words, size.null, lambda nobody=nobody: _null(m, nobody=nobody))  # type: ignore[misc]
     for averaged, momentum, words in ((0.5, 0.9, "as by default"), (0.0, 0.0, "last weights")):
         for epsilon in (1.0, 4.0, 8.0):
             agreement = trainings(epsilon, averaged=averaged, momentum=momentum)
@@ -169,13 +170,14 @@ def _sound(canaries: int) -> Row:
     return {"alarms": list(result.alarms), "teachers": [_row(one) for one in result.findings]}
 
 
-def _null(canaries: int) -> Row:
-    """Judge scores of a real release beside coins that were thrown again afterwards, ten times.
+def _null(canaries: int, *, nobody: bool) -> Row:
+    """Judge scores of a release beside coins that were thrown again afterwards, ten times.
 
     Given the scores, throws are independent of each other.
     """
     agreement = summaries(1.0, dimension=1)
-    scores = release_scores(agreement, TEACHERS[0], secret_coins(canaries), noise=SystemNoise())
+    coins = secret_coins(canaries) & (not nobody)
+    scores = release_scores(agreement, TEACHERS[0], coins, noise=SystemNoise())
     claim = claimed_epsilon(agreement, TEACHERS[0])
 
     def thrown() -> Row:

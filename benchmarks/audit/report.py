@@ -36,7 +36,7 @@ def report(rows: list[Row], size: Size) -> dict[str, Any]:
         "one training": rate(bool(row["alarms"]) for row in rows if row["kind"] == "trainings"),
         "three teachers": rate(bool(row["alarms"]) for row in rows if row["kind"] == "sound"),
     }
-    null = _null([one for row in rows if row["kind"] == "null" for one in row["throws"]])
+    null = {setting: _null(of) for setting, of in _by_setting(rows, "null")}
     known = {setting: _known(of) for setting, of in _by_setting(rows, "known")}
     targets: list[dict[str, Any]] = []
 
@@ -55,12 +55,12 @@ def report(rows: list[Row], size: Size) -> dict[str, Any]:
     for whom in ("one training", "three teachers"):  # too few for a rate: none that refutes 5%
         what = f"false alarms of sound code, audits of {whom}"
         target(what, sound[whom]["rate"], "5% at most", holds=_may_be(sound[whom]))
-    for method, one in null["above_zero"].items():
-        holds = _may_be(one)
-        target(f"{method}, null scores: 95% bound above 0", one["rate"], "5%", holds=holds)
-    if null["above_claim"]["of"]:
-        above = null["above_claim"]["rate"]
-        what = "null scores: an alarm by a bound"
+    for setting, nothing in null.items():
+        for method, one in nothing["above_zero"].items():
+            what = f"{method}, null scores ({setting}): a 95% bound above 0"
+            target(what, one["rate"], "5% at most", holds=_may_be(one))
+        above = nothing["above_claim"]["rate"]
+        what = f"null scores ({setting}): an alarm by a bound"
         target(what, above, f"<= {MOST_FALSE}", holds=above <= MOST_FALSE)
     for setting, one in (*power.items(), *training_power.items()):
         what = f"found: {setting}"
@@ -135,7 +135,8 @@ def found(rows: list[Row]) -> dict[str, Any]:
     return {**rate(row["found"] for row in rows), "by": dict(by)}
 
 
-def _null(rows: list[Row]) -> dict[str, Any]:
+def _null(kept: list[Row]) -> dict[str, Any]:
+    rows = [one for row in kept for one in row["throws"]]
     return {
         "above_zero": {
             method: rate((row["epsilon"][method] or 0.0) > 0 for row in rows) for method in METHODS

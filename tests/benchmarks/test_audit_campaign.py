@@ -20,11 +20,11 @@ def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path) -> None:
     rows = run(out, TINY, said.append)
     kept = tmp_path / "audit.json.rows"
     assert [json.loads(line) for line in kept.read_text().splitlines()] == rows
-    assert len(rows) == sum(task.number for task in tasks(TINY)) == 11
+    assert len(rows) == sum(task.number for task in tasks(TINY)) == 12
     assert run(out, TINY, said.append) == rows
     lines = kept.read_text().splitlines(keepends=True)
     kept.write_text("".join(lines[:4]))
-    assert len(run(out, TINY, said.append)) == 11
+    assert len(run(out, TINY, said.append)) == 12
 
     result = report(rows, TINY)
     assert set(result["bounds"]) == {f"epsilon {epsilon}" for epsilon in (1, 2, 4, 8)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy import stats
 
-from secure_fedsa.audit.canaries.estimators import Fit
+from secure_fedsa.audit.canaries.estimators import Fit, fit
 from secure_fedsa.audit.canaries.scores import FloatArray, Scores
 
 LEAST_FOR_SHAPE = 20
@@ -63,10 +63,10 @@ def shift_check(scores: Scores, found: Fit, level: float) -> Check:
 
 
 def distribution_check(scores: Scores, found: Fit, level: float) -> Check:
-    """Ask whether both groups are Gaussian, with the planned ratio of variances.
+    """Ask whether both groups are Gaussian, with the planned centre and ratio of variances.
 
-    Skewness and kurtosis of each (D'Agostino and Pearson 1973, Anscombe and Glynn 1983) and an F
-    test: five tests, of which each has a fifth of the level.
+    Skewness and kurtosis of each (D'Agostino and Pearson 1973, Anscombe and Glynn 1983), an F
+    test, and a t test of what all scores have in common: six tests, each at a sixth of the level.
     """
     absent, present = found.residuals[~scores.coins], found.residuals[scores.coins]
     if not scores.gaussian:
@@ -74,13 +74,25 @@ def distribution_check(scores: Scores, found: Fit, level: float) -> Check:
     if min(len(absent), len(present)) < LEAST_FOR_SHAPE:
         said = f"not checked: that takes {LEAST_FOR_SHAPE} canaries of either kind"
         return Check("distribution", None, level, said)
-    tests = {"variances of present and absent": _ratio(present, absent)}
+    tests = {
+        "variances of present and absent": _ratio(present, absent),
+        "what all scores have in common": _centre(scores),
+    }
     for name, group in (("absent", absent), ("present", present)):
         tests[f"skewness of the {name}"] = _moment(group, stats.skewtest)
         tests[f"kurtosis of the {name}"] = _moment(group, stats.kurtosistest)
     worst = min(tests, key=lambda name: tests[name])
     p = min(1.0, len(tests) * tests[worst])
     return Check("distribution", p, level, f"farthest from the plan: {worst}")
+
+
+def _centre(scores: Scores) -> float:
+    """Return the p-value of a centre other than planned: then absent canaries are not noise."""
+    free = fit(scores, any_centre=True)
+    if free is None or free.variance <= 1e-18:
+        return 1.0
+    away = abs(free.centre) * (free.centre_information / free.variance) ** 0.5
+    return 2 * float(stats.t.sf(away, free.freedom))
 
 
 def _moment(group: FloatArray, test: Any) -> float:

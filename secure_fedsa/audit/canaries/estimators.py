@@ -39,6 +39,8 @@ class Fit:
         variance: Of the noise as found, in planned variances.
         freedom: Degrees of freedom of the variance.
         residuals: float64 (M,): what is left, in planned standard deviations of each group.
+        centre: What all scores have in common beside noise and canaries; 0 unless it was fitted.
+        centre_information: Its variance is the noise's over this.
     """
 
     shift: float
@@ -46,6 +48,8 @@ class Fit:
     variance: float
     freedom: int
     residuals: FloatArray
+    centre: float = 0.0
+    centre_information: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +77,43 @@ class Bound:
         return asdict(self)
 
 
-def fit(scores: Scores) -> Fit | None:
+def fit(scores: Scores, *, any_centre: bool = False) -> Fit | None:
     """Return the least-squares fit; None if there are too few canaries of either kind.
 
     The noise may have any one mean in all coordinates: it is fitted too, and canaries' signs keep
     it apart from the shift.
+
+    Args:
+        scores: The scores.
+        any_centre: Fit what all scores have in common too, whatever it comes from. By plan an
+            absent canary's score is noise, so that there is no such thing, and to leave it out
+            makes the bound for add-remove tighter; the check of the distribution tests it.
     """
     present = scores.coins
-    if min(present.sum(), (~present).sum()) < 2 or len(scores) < 4:
+    if min(present.sum(), (~present).sum()) < 2 or len(scores) < 5:
         return None
     weight = np.where(present, 1 / scores.spread, 1.0)
-    target = scores.values * weight
-    load = np.where(present, scores.loads[1], scores.loads[0]) * weight
-    common = scores.common * weight
-    square = float(common @ common)
-    freedom = len(scores) - 1 - (square > 0)
-    if square > 0:
-        load = load - common * float(common @ load) / square
-        target = target - common * float(common @ target) / square
-    information = float(load @ load)
-    if information <= 0:
+    columns = [np.where(present, scores.loads[1], scores.loads[0])]
+    if scores.common.any():
+        columns.append(scores.common)
+    if any_centre:
+        columns.append(np.ones(len(scores)))
+    design, target = np.stack(columns, axis=1) * weight[:, None], scores.values * weight
+    found, _, rank, _ = np.linalg.lstsq(design, target)
+    if rank < len(columns):
         return None
-    shift = float(load @ target) / information
-    residuals = target - shift * load
-    variance = float(residuals @ residuals) / freedom
-    return Fit(shift, information, variance, freedom, residuals)
+    freedom = len(scores) - len(columns)
+    residuals = target - design @ found
+    spread = np.diag(np.linalg.inv(design.T @ design))
+    return Fit(
+        shift=float(found[0]),
+        information=1 / float(spread[0]),
+        variance=float(residuals @ residuals) / freedom,
+        freedom=freedom,
+        residuals=residuals,
+        centre=float(found[-1]) if any_centre else 0.0,
+        centre_information=1 / float(spread[-1]) if any_centre else math.inf,
+    )
 
 
 def mu_bound(found: Fit, error: float) -> float:
@@ -146,6 +162,9 @@ def parametric(scores: Scores, *, delta: float, error: float, against: str = "")
     }
     if against:
         return Bound("parametric", None, None, None, details, against)
+    free = fit(scores, any_centre=True)
+    if free is not None:
+        details["epsilon_of_any_centre"] = gaussian_epsilon(mu_bound(free, ERROR), delta)
     mu = mu_bound(found, ERROR)
     return Bound(
         "parametric",
