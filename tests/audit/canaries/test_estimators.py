@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -24,6 +26,7 @@ from secure_fedsa.audit.canaries.trade_off import (
     gaussian_epsilon,
     mu_of_accuracy,
 )
+from secure_fedsa.audit.canaries.verdict import judge
 
 DELTA = 1e-5
 ADD, REPLACE = (0.0, 1.0), (-0.5, 0.5)
@@ -131,6 +134,33 @@ def test_null_scores_say_nothing() -> None:
     for method in (parametric, gdp, generic):
         bound = method(scores, delta=DELTA, error=0.01)
         assert bound.alarm_epsilon == 0.0
+
+
+def test_canaries_that_ignore_their_coins_leave_no_parametric_bound() -> None:
+    """Half of them are in whatever the coin says: an absent one's score is no longer noise alone.
+
+    The scores have nothing to do with the coins, and yet a fit through a known centre sees a shift.
+    """
+    scores = replace(made(0.25, 16_000, seed=3), coins=made(0.25, 16_000, seed=4).coins)
+    finding = judge(scores, teacher="t", claim=1.0, delta=DELTA, classes=3)
+    bounds = {bound.method: bound for bound in finding.bounds}
+    assert bounds["parametric"].epsilon is None
+    assert "have in common" in bounds["parametric"].reason
+    assert bounds["gdp"].alarm_epsilon == bounds["generic"].alarm_epsilon == 0.0
+    assert {alarm.split(":")[0] for alarm in finding.alarms} == {"shift", "distribution"}
+    free = fit(scores, any_centre=True)
+    assert free is not None
+    assert mu_bound(free, 0.01) == 0.0
+
+
+def test_the_fit_of_any_centre_costs_precision_for_add_remove_alone() -> None:
+    """Why the centre is taken from the plan and tested, and not fitted."""
+    for loads, cost in ((ADD, 2.0), (REPLACE, 1.0)):
+        scores = made(0.25, 16_000, loads=loads, seed=9)
+        known, free = fit(scores), fit(scores, any_centre=True)
+        assert known is not None
+        assert free is not None
+        assert known.information / free.information == pytest.approx(cost, rel=0.05)
 
 
 def test_noise_with_a_mean_is_not_taken_for_a_canary() -> None:
