@@ -91,8 +91,7 @@ def test_mu_bound_without_and_with_next_to_no_noise() -> None:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("loads", [ADD, REPLACE], ids=["add-remove", "replace-one"])
-@pytest.mark.parametrize("noise", [1.0, 0.7])
+@pytest.mark.parametrize(("loads", "noise"), [(ADD, 1.0), (REPLACE, 0.7)])
 def test_bounds_are_below_the_truth(loads: tuple[float, float], noise: float) -> None:
     """A bound that is too often above the truth would accuse sound code.
 

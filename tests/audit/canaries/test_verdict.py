@@ -25,7 +25,13 @@ from secure_fedsa.roles import noisy_release
 
 def with_fault(agreement: Agreement, fault: Fault, canaries: int) -> AuditResult:
     with fault.plant():
-        return audit_agreement(agreement, canaries=canaries, runs=fault.runs, noise=fault.noise)
+        return audit_agreement(
+            agreement,
+            canaries=canaries,
+            teachers=fault.teachers,
+            runs=fault.runs,
+            noise=fault.noise,
+        )
 
 
 def names(result: AuditResult) -> set[str]:
