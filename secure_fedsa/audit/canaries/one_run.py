@@ -85,6 +85,8 @@ def planned_guesses(canaries: int, shift: float, *, delta: float, error: float) 
 def planned_accuracy(share: float, shift: float) -> float:
     """Return how often guesses on the most extreme ``share`` of all scores are right by plan."""
     half = shift / 2
+    if share <= 0:
+        return 1.0  # of no guesses at all
 
     def beyond(edge: float) -> float:
         return float(norm.sf(edge - half) + norm.sf(edge + half))

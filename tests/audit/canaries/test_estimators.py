@@ -227,3 +227,4 @@ def test_reach_grows_with_canaries_and_stays_below_the_truth() -> None:
     assert all(size.generic <= size.generic_at_most for size in sizes)
     assert sizes[1].gdp_at_most == 0.0  # four right guesses come by chance in 6% of cases
     assert sizes[0].parametric is None
+    assert reach(1, scores, delta=DELTA).generic_at_most == 0.0  # a model that predicts one value
