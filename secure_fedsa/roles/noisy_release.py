@@ -1,7 +1,8 @@
 """The noisy-release route: from private records to a noisy summary, to two signals.
 
-:func:`read_private` is the only function of the package that sees a raw summary; the
-engine calls it with noise that was drawn before. All else here is post-processing.
+:func:`release_encoded` is the only function of the package that sees a raw summary; the engine
+calls it through :func:`read_private`, with noise that was drawn before. All else here is
+post-processing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_array
 
 if TYPE_CHECKING:
-    from secure_fedsa.models.encoder import PublicEncoder
+    from secure_fedsa.models.encoder import Encoding, PublicEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,24 @@ def read_private(
     Raises:
         DataError: If the unit is a person and ``persons`` is missing or of another form.
     """
+    return release_encoded(
+        encoder.encode(records), labels, agreement=agreement, teacher=teacher, noise=noise
+    )
+
+
+def release_encoded(
+    encoding: Encoding,
+    labels: npt.NDArray[Any],
+    *,
+    agreement: Agreement,
+    teacher: str,
+    noise: Noise,
+) -> tuple[NoisySummary, LocalNotes]:
+    """Return the noisy summary of encoded records: clipped, put on the grid, summed, noise added.
+
+    A run calls it through :func:`read_private`; the audit plants records of its own here.
+    """
     plan, privacy = noise_plan(agreement, teacher), agreement.mechanism
-    encoding = encoder.encode(records)
     rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
     valid &= encoding.valid
     if privacy.unit == "person":

@@ -50,6 +50,8 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     ],
     "verify": lambda folder: ["verify", str(folder / "good-run")],
     "report": lambda folder: ["report", str(folder / "good-run")],
+    # Two canaries say nothing, so they never alarm either.
+    "audit": lambda folder: ["audit", str(folder / "agreement.toml"), "--canaries", "2"],
     "benchmark utility": lambda folder: [
         *("benchmark", "utility", "--quick", "--methods", "scratch"),
         *("--out", str(folder / "utility.json")),
@@ -66,6 +68,7 @@ KEYS = {
     "run": {"run_id", "accuracy"},
     "verify": {"verdict", "run_id", "recomputed"},
     "report": {"verdict", "report"},
+    "audit": {"agreement", "verdict", "alarms", "teachers"},
     "benchmark utility": {"file", "page", "rows"},
 }
 
@@ -131,6 +134,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "run": (["run", "{}/absent.toml", "--data", "{}/data", "--states", "{}/states"], 2),
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
+    "audit": (["audit", "{}/absent", "--canaries", "10"], 2),
     "benchmark utility": (["benchmark", "utility", "--out", "{}/absent.txt"], 2),
 }
 

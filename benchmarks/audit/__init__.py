@@ -1,0 +1,1 @@
+"""How much the one-run audit sees: tightness, false alarms, power over planted faults."""

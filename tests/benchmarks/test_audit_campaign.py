@@ -1,0 +1,60 @@
+"""The campaign behind docs/audit.md: it goes on where it stopped, and judges what it found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.audit.campaign import Size, run, tasks
+from benchmarks.audit.report import report, shares
+
+TINY = Size(canaries=200, bounds=1, sound=1, null=1, power=1, trainings=0, known=0, full=0)
+
+
+@pytest.mark.slow
+def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """An hour's rows would be lost, or counted twice."""
+    out, said = tmp_path / "audit.json", list[str]()
+    rows = run(out, TINY, said.append)
+    kept = tmp_path / "audit.json.rows"
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == rows
+    assert len(rows) == sum(task.number for task in tasks(TINY)) == 12
+    assert run(out, TINY, said.append) == rows
+    lines = kept.read_text().splitlines(keepends=True)
+    kept.write_text("".join(lines[:4]))
+    assert len(run(out, TINY, said.append)) == 12
+
+    result = report(rows, TINY)
+    assert set(result["bounds"]) == {f"epsilon {epsilon}" for epsilon in (1, 2, 4, 8)}
+    assert set(result["power"]) == {
+        "noise 10% too small",
+        "one of three teachers without noise",
+        "a clip that does not clip",
+        "sensitivity off by sqrt(2)",
+        "a budget counted once for two releases",
+    }
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    for target in result["targets"]:
+        if "mean share" in target["what"]:
+            least = float(target["wanted"].removeprefix(">= "))
+            assert target["holds"] == (target["measured"] >= least)
+
+
+def test_a_bound_of_zero_counts_and_a_missing_one_does_not() -> None:
+    """Left out, the worst audits would not lower the mean."""
+    rows = [
+        {
+            "claim": 2.0,
+            "epsilon": {"parametric": parametric, "gdp": 0.0, "generic": 1.0},
+            "alarms": alarms,
+        }
+        for parametric, alarms in ((1.0, []), (0.0, []), (None, ["distribution"]))
+    ]
+    found = shares(rows)
+    assert found["parametric"]["mean_share"] == 0.25
+    assert found["parametric"]["without_bound"] == 1
+    assert found["gdp"]["mean_share"] == 0.0
+    assert found["generic"]["mean_share"] == 0.5
+    assert found["alarms"] == {"distribution": 1}
