@@ -84,7 +84,12 @@ def read_private(
         DataError: If the unit is a person and ``persons`` is missing or of another form.
     """
     return release_encoded(
-        encoder.encode(records), labels, agreement=agreement, teacher=teacher, noise=noise
+        encoder.encode(records),
+        labels,
+        agreement=agreement,
+        teacher=teacher,
+        noise=noise,
+        persons=persons,
     )
 
 
@@ -95,6 +100,7 @@ def release_encoded(
     agreement: Agreement,
     teacher: str,
     noise: Noise,
+    persons: npt.NDArray[Any] | None = None,
 ) -> tuple[NoisySummary, LocalNotes]:
     """Return the noisy summary of encoded records: clipped, put on the grid, summed, noise added.
 

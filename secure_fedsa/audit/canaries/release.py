@@ -105,7 +105,10 @@ def _released(
     """Return what one run releases of a part: a row a canary, its blocks side by side."""
     drawn = draw_noise(noise, plan.shape, plan.event.noise_scale)
     encoding = Encoding(records, np.ones(len(records), dtype=np.bool_))
-    noisy, _ = release_encoded(encoding, labels, agreement=agreement, teacher=teacher, noise=drawn)
+    persons = np.arange(len(records)) // agreement.mechanism.max_records
+    noisy, _ = release_encoded(
+        encoding, labels, agreement=agreement, teacher=teacher, noise=drawn, persons=persons
+    )
     blocks = np.concatenate([noisy.sums, noisy.counts[:, None]], axis=1).astype(np.float64)
     classes = Design.of(agreement).classes_each
     return np.asarray(blocks.reshape(len(blocks) // classes, -1), dtype=np.float64)
