@@ -15,14 +15,14 @@ The rule here, of a budget B (epsilon) at a delta:
    of all N.
 3. Everything else: the privacy loss distributions of mechanisms that are chosen by each other's
    results are no filter in general (Regehr et al. 2026, arXiv 2602.15815, for families that
-   composition does not order). Renyi divergences of one order are. The order is :func:`filter_order`,
-   fixed by B and delta before anything ran; each training counts as a rho of its divergence at that
-   order over the order, and the sum must be at most R. A release counts as in 1, so 1 and 3 are
-   one filter.
+   composition does not order). Renyi divergences of one order are. The order is
+   :func:`filter_order`, fixed by B and delta before anything ran; each training counts as a rho of
+   its divergence at that order over the order, and the sum must be at most R. A release counts as
+   in 1, so 1 and 3 are one filter.
 
 Going from 2 to 3 by looking at results changes the filter on the way: then the sum of both
-failure probabilities, twice delta, is what is proved. ``docs/decisions/0016-budgets-are-filters.md``
-has the arguments.
+failure probabilities, twice delta, is what is proved. The arguments:
+``docs/decisions/0016-budgets-are-filters.md``.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ def filter_order(budget: float, delta: float) -> float:
     def epsilon(log_excess: float) -> float:
         excess = math.exp(log_excess)
         return (
-            rho * (1 + excess)
-            - math.log1p(1 / excess)
-            - (log_delta + math.log1p(excess)) / excess
+            rho * (1 + excess) - math.log1p(1 / excess) - (log_delta + math.log1p(excess)) / excess
         )
 
     centre = 0.5 * math.log(-log_delta / rho)

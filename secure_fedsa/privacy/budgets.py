@@ -3,8 +3,8 @@
 Epsilons do not add up: what is left is an epsilon for the *next* release, computed from the
 rho that is left, not the difference of two epsilons.
 
-A budget is a filter (:mod:`.budget_filter`): it holds also if later runs were chosen by what earlier
-ones showed. What was spent is a reading, and bounds the loss by itself only if nothing was.
+A budget is a filter (:mod:`.budget_filter`): it holds also if later runs were chosen by what
+earlier ones showed. What was spent is a reading: a bound by itself only if none was so chosen.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from secure_fedsa.privacy.ledger_private import (
     limit_of,
     link_of,
 )
-from secure_fedsa.privacy.parameters import positive, probability
+from secure_fedsa.privacy.parameters import probability
 
 __all__ = [
     "Books",
@@ -57,8 +57,10 @@ __all__ = [
 class Books:
     """The state that a whole chain adds up to.
 
-    ``linked`` and ``unreachable`` are no part of the chain: whoever opens the ledger reads what
-    linked data sets have spent by now, or why that cannot be known.
+    ``positions`` has the place of each entry in the chain by its hash.
+    ``linked``, ``promised_elsewhere`` and ``unreachable`` are no part of the chain: whoever opens
+    the ledger reads what linked data sets have spent by now, and whether a budget was promised for
+    them, or why that cannot be known.
     """
 
     data_set: str
@@ -73,7 +75,9 @@ class Books:
     disjoint: dict[str, Disjoint] = field(default_factory=dict)
     limit: float | None = None
     superseded: Entry | None = None
+    positions: dict[str, int] = field(default_factory=dict)
     linked: dict[str, Amount] = field(default_factory=dict)
+    promised_elsewhere: bool = False
     unreachable: dict[str, str] = field(default_factory=dict)
     position: int = 0
     head: str = FIRST_PREVIOUS
@@ -91,9 +95,7 @@ class Books:
 
     def spent_elsewhere(self) -> Amount:
         """Return what data sets with some of the same persons spent, as far as it is known."""
-        return Amount.sum(
-            self.linked.get(name, link.amount) for name, link in self.links.items()
-        )
+        return Amount.sum(self.linked.get(name, link.amount) for name, link in self.links.items())
 
     def spent(self) -> Amount:
         """Return the most that one person in the data set can have lost, links included."""
@@ -115,6 +117,14 @@ class Books:
             "spent": {name: amount.to_json() for name, amount in spent.items()},
             "rosters": sorted({tuple(sorted(roster)) for roster in self.opened_rosters()}),
         }
+
+    def private_notes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the links, statements and limit that stand, as a new version takes them over."""
+        return [
+            *(("link", link.body()) for link in self.links.values()),
+            *(("disjoint", statement.body()) for statement in self.disjoint.values()),
+            *([("limit", {"epsilon": self.limit})] if self.limit is not None else []),
+        ]
 
     def require_affordable(
         self,
@@ -170,12 +180,16 @@ class Books:
                 "secure-fedsa ledger link STATE --shares ITS-STATE",
             )
 
+    def is_promised(self) -> bool:
+        """Return whether an agreement promised a budget for the data set or a version before it."""
+        return any(
+            not amount.unprotected for name, amount in self.inherited.items() if name != OUTSIDE
+        ) or any(charge.terms is not None for charge in self.charges.values())
+
     def _require_unpromised(self, run_id: str) -> None:
         """Refuse a use without differential privacy of data that budgets were promised for."""
-        inherited = any(
-            not amount.unprotected for name, amount in self.inherited.items() if name != OUTSIDE
-        )
-        if inherited or any(charge.terms is not None for charge in self.charges.values()):
+        self._require_reachable()
+        if self.is_promised() or self.promised_elsewhere:
             raise BudgetError(
                 f"Run {run_id!r} would use data without differential privacy for which earlier "
                 "agreements promised a budget.",
@@ -214,6 +228,7 @@ def replay(entries: Iterable[Entry]) -> Books:
         else:
             _apply(books, entry)
         books.position, books.head = position, entry["hash"]
+        books.positions[entry["hash"]] = position
     if books is None:
         raise LedgerError("The ledger is empty.", do="Restore it from a copy.")
     return books
@@ -276,12 +291,13 @@ def _apply(books: Books, entry: Entry) -> None:
 
 def _apply_private(books: Books, entry: Entry) -> None:
     position, kind = entry["position"], entry["kind"]
+    if books.superseded is not None:
+        bad_entry(position, "the data set has a new version")
     if kind == "external":
         books.external.append(external_of(entry))
     elif kind == "link":
         link = link_of(entry)
-        if link.data_set in books.disjoint:
-            bad_entry(position, "it links what was signed to be disjoint")
+        books.disjoint.pop(link.data_set, None)  # a statement that turned out wrong
         books.links.pop(entry["body"]["replaces"], None)
         books.links[link.data_set] = link
     elif kind == "disjoint":

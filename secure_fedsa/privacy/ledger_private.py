@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from secure_fedsa.errors import PrivacyParameterError
@@ -57,6 +57,15 @@ class Link:
     folder: str
     amount: Amount
 
+    def body(self, replaces: str = "") -> dict[str, Any]:
+        """Return the body of its entry; ``replaces`` is an earlier version that it stands for."""
+        return {
+            "data_set": self.data_set,
+            "folder": self.folder,
+            "amount": amount_json(self.amount),
+            "replaces": replaces,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Disjoint:
@@ -73,6 +82,10 @@ class Disjoint:
     statement: str
     key: str
     signature: str
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of its entry."""
+        return asdict(self)
 
 
 def amount_json(amount: Amount) -> Any:
