@@ -134,6 +134,6 @@ def import_events(arguments: argparse.Namespace) -> int:
     print(f"Charged, and spent for ever: {spends['charged']} at delta {after.delta:g}")
     print(f"  total before: {spends['before']}\n  total now:    {spends['after']}")
     print(
-        "  It is your word: nobody here saw that use. Its unit and neighbours count as the runs'."
+        "  It is your word: nobody here saw that use. It counts for the runs' unit and neighbours."
     )
     return 0

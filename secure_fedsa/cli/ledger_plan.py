@@ -117,7 +117,6 @@ def room_for(
         low, high = (middle, high) if good(middle) else (low, middle)
     after = Amount.sum([spent, *[cost] * runs])
     enough = runs <= low or (runs > MOST_COUNTED and good(runs))
-    asked = Amount.sum([cost] * runs)
     return Room(
         whose=whose,
         budget=budget,
@@ -126,7 +125,7 @@ def room_for(
         left=what_is_left(after, budget, delta) if enough else None,
         fits=enough,
         more=low,
-        nearest=None if enough else nearest_fit(spent, asked, budget, delta),
+        nearest=None if enough else nearest_fit(spent, cost, budget, delta, runs=runs),
     )
 
 

@@ -144,10 +144,8 @@ def _totals(view: LedgerView) -> list[str]:
 
 def _runs(view: LedgerView) -> list[str]:
     rows = [("day", "run", "agreement", "alone", "total", "", "what")]
-    most = max(
-        (row.total.epsilon for row in view.rows if math.isfinite(row.total.epsilon)), default=0
-    )
-    full = max(most, view.budget or 0.0)
+    totals = [row.total.epsilon for row in view.rows if math.isfinite(row.total.epsilon)]
+    full = max([*totals, view.budget or 0.0])
     for row in view.rows:
         marks = [row.what]
         marks += ["stated, not witnessed"] if row.stated else []
@@ -178,18 +176,18 @@ def _bar(total: Spend, full: float) -> str:
 
 def _by_agreement(view: LedgerView) -> list[str]:
     rows = [("agreement", "runs", "spent", "delta", "budget", "left", "title")]
-    for row in view.agreements:
-        rows.append(
-            (
-                row.agreement[:12],
-                str(row.runs),
-                _epsilon(row.spent),
-                f"{row.spent.delta:g}",
-                "none" if row.budget is None else f"{row.budget:g}",
-                "-" if row.left is None else f"{row.left.epsilon:.4g}",
-                row.title,
-            )
+    rows += [
+        (
+            row.agreement[:12],
+            str(row.runs),
+            _epsilon(row.spent),
+            f"{row.spent.delta:g}",
+            "-" if row.budget is None else f"{row.budget:g}",
+            "-" if row.left is None else f"{row.left.epsilon:.4g}",
+            row.title,
         )
+        for row in view.agreements
+    ]
     return _table(rows)
 
 
@@ -211,11 +209,8 @@ def _epsilon(spend: Spend) -> str:
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    padded = [[f"{c:<{w}}" for c, w in zip(row, widths, strict=True)] for row in rows]
+    return ["  " + "  ".join(cells).rstrip() for cells in padded]
 
 
 def _wrapped(text: str, first: str = "  ") -> list[str]:

@@ -91,20 +91,29 @@ class Nearest:
         return "; or ".join(found)
 
 
-def nearest_fit(spent: Amount, asked: Amount, budget: float, delta: float) -> Nearest:
-    """Return what fits ``budget`` (epsilon at delta) after ``spent``, nearest to ``asked``.
+def nearest_fit(
+    spent: Amount, asked: Amount, budget: float, delta: float, *, runs: int = 1
+) -> Nearest:
+    """Return what fits ``budget`` (epsilon at delta) after ``spent``, nearest to what was asked.
 
     What it names was tried. Of a training the steps and the sampling rate stay as they are.
+
+    Args:
+        spent: What was spent before.
+        asked: What one run costs.
+        budget: Epsilon at ``delta``.
+        delta: Probability.
+        runs: How many such runs are to fit.
     """
     if spent.unprotected or asked.unprotected:
         return Nearest(None, None, None)
-    largest = _least_budget(Amount.sum([spent, asked]), budget, delta)
+    largest = _least_budget(Amount.sum([spent, *[asked] * runs]), budget, delta)
     if asked.releases_only:
-        noise = _release_noise(spent, budget, delta)
+        noise = _release_noise(spent, budget, delta, runs)
         cost = Amount() if noise is None else Amount(0.5 / noise**2)
     elif asked.rho == 0 and len(asked.trainings) == 1 and fits(spent, budget, delta):
         (event,) = asked.trainings
-        noise = _training_noise(spent, event, budget, delta)
+        noise = _training_noise(spent, event, budget, delta, runs)
         cost = Amount() if noise is None else _with_noise(event, noise)
     else:
         noise, cost = None, Amount()
@@ -179,13 +188,13 @@ def _least_budget(total: Amount, budget: float, delta: float) -> float | None:
     return named if fits(total, named, delta) else None
 
 
-def _release_noise(spent: Amount, budget: float, delta: float) -> float | None:
-    left = what_is_left(spent, budget, delta).rho
+def _release_noise(spent: Amount, budget: float, delta: float, runs: int) -> float | None:
+    left = what_is_left(spent, budget, delta).rho / runs
     if left <= 0.5 / _LARGEST_NOISE**2:
         return None
     noise = rounded_up(math.sqrt(0.5 / left))
     for _ in range(4):
-        if fits(Amount.sum([spent, Amount(0.5 / noise**2)]), budget, delta):
+        if fits(Amount.sum([spent, *[Amount(0.5 / noise**2)] * runs]), budget, delta):
             return noise
         noise = rounded_up(noise * 1.0002)
     return None
@@ -196,10 +205,10 @@ def _with_noise(event: DpSgdTraining, noise: float) -> Amount:
 
 
 def _training_noise(
-    spent: Amount, event: DpSgdTraining, budget: float, delta: float
+    spent: Amount, event: DpSgdTraining, budget: float, delta: float, runs: int
 ) -> float | None:
     def good(noise: float) -> bool:
-        return fits(Amount.sum([spent, _with_noise(event, noise)]), budget, delta)
+        return fits(Amount.sum([spent, *[_with_noise(event, noise)] * runs]), budget, delta)
 
     low, high = event.noise_multiplier, rounded_up(1.5 * event.noise_multiplier)
     while not good(high):

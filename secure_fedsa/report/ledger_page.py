@@ -59,6 +59,9 @@ def ledger_html(view: LedgerView) -> str:
                     "time",
                     "Over time",
                     spend_over_time(view),
+                    element("p", "Linked data sets are not drawn; they count in the figures above.")
+                    if view.books.links
+                    else None,
                     element("p", READING, class_="note"),
                 ),
                 _runs(view),
@@ -208,9 +211,7 @@ def _relations(view: LedgerView) -> Markup | None:
     if books.inherited:
         said.append("It is a new version of a data set and inherits what that one spent.")
     if books.limit is not None:
-        said.append(
-            f"Its own limit is epsilon {number(books.limit)}, whatever an agreement allows."
-        )
+        said.append(f"Its limit is epsilon {number(books.limit)}, whatever an agreement allows.")
     for name, link in books.links.items():
         amount = Spend.of(books.linked.get(name, link.amount), books.delta)
         said.append(

@@ -19,13 +19,14 @@ from secure_fedsa.privacy.events import (
     events_to_list,
 )
 from secure_fedsa.privacy.ledger_books import Books, Charge
-from secure_fedsa.privacy.ledger_private import External
+from secure_fedsa.privacy.ledger_private import OUTSIDE, External
 from secure_fedsa.report.summary import VIEWS
+from secure_fedsa.roles.charges import terms_of
 
 READING = (
-    "What was spent is a reading: it bounds the loss by itself if every run's parameters were fixed "
-    "before the first result. A budget that was fixed before is a filter: it holds also if later "
-    "runs were chosen by what earlier ones showed."
+    "What was spent is a reading: it bounds the loss by itself if the parameters of every run were "
+    "fixed before the first result. A budget that was fixed before is a filter: it holds also if "
+    "later runs were chosen by what earlier ones showed."
 )
 SAME_FOR_ALL = (
     "Every teacher adds all of its noise itself, and whatever leaves it is computed from what that "
@@ -252,7 +253,9 @@ def ledger_view(
     return LedgerView(
         books=books,
         rows=_rows(books, days),
-        agreements=tuple(_agreement_row(books, name, agreements) for name in _names(books)),
+        agreements=tuple(
+            _agreement_row(books, name, agreements) for name in _names(books) if name != OUTSIDE
+        ),
         total=Spend.of(total, books.delta),
         alone=Spend.of(books.spent_alone(), books.delta),
         before=Spend.of(Amount.sum(books.inherited.values()), books.delta),
@@ -330,8 +333,8 @@ def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
 
 def _agreement_row(books: Books, name: str, agreements: Mapping[str, Agreement]) -> AgreementRow:
     charges = [charge for charge in books.charges.values() if charge.agreement == name]
-    terms = charges[-1].terms if charges else None
     known = agreements.get(name)
+    terms = charges[-1].terms if charges else terms_of(known) if known is not None else None
     amount = books.spent_under(name)
     delta = books.delta if terms is None else terms.delta
     return AgreementRow(
@@ -393,9 +396,11 @@ def _remarks(books: Books, agreements: Mapping[str, Agreement]) -> tuple[str, ..
             "Uses outside secure-fedsa are the owner's statement: their unit and neighbours are "
             "taken to be those of the runs."
         )
-    for name in books.links:
-        if name not in books.linked:
-            remarks.append(f"Linked data set {name[:12]} counts {_how_known(books, name)}.")
+    remarks += [
+        f"Linked data set {name[:12]} counts {_how_known(books, name)}."
+        for name in books.links
+        if name not in books.linked
+    ]
     return tuple(remarks)
 
 
