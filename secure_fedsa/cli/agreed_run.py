@@ -120,11 +120,18 @@ def check_ledgers(
         StorageError: If the user's register cannot be read or written.
     """
     sketches = {}
+    folders = {teacher: states / teacher for teacher in agreement.teachers}
     for teacher in data.teachers:
-        state = states / teacher.id
+        state = folders[teacher.id]
         sketches[state] = register.sketch(teacher.images)
+        others = (str(folder.resolve()) for folder in folders.values() if folder != state)
         require_no_second_ledger(
-            register, teacher.id, state, sketches[state], agreement.parties[teacher.id].key
+            register,
+            teacher.id,
+            state,
+            sketches[state],
+            agreement.parties[teacher.id].key,
+            beside=frozenset(others),
         )
     for state, sketch in sketches.items():
         register.remember(state, sketch)

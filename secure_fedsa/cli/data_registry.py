@@ -5,9 +5,9 @@ privacy would be spent twice. So ``run`` keeps a sketch of each teacher's record
 of their ledger, and refuses records that another ledger was charged for, unless the two are linked,
 one is a version of the other, or somebody signed that they share no person.
 
-The sketch is the 256 smallest keyed digests (BLAKE2b, a key of this register) of the records without
-their labels, so it does not depend on their order and tells two data sets alike from about a
-sixteenth of their records in common (Broder 1997, bottom-k). It is private: it never leaves this
+The sketch is the 256 smallest keyed digests (BLAKE2b, a key of this register) of the records
+without their labels, so it does not depend on their order and tells two data sets alike from about
+a sixteenth of their records in common (Broder 1997, bottom-k). It is private: it never leaves this
 machine, and is compared before anything is charged.
 
 What it cannot see: a user or a machine that is another one; records of which every one was changed,
@@ -93,13 +93,21 @@ class DataRegister:
                 found.add(hashlib.blake2b(data, digest_size=16, key=key).hexdigest())
         return tuple(sorted(found)[:_SKETCH])
 
-    def conflict(self, state: Path, sketch: tuple[str, ...], key: str) -> Known | None:
+    def conflict(
+        self,
+        state: Path,
+        sketch: tuple[str, ...],
+        key: str,
+        *,
+        beside: frozenset[str] = frozenset(),
+    ) -> Known | None:
         """Return a data set with the same records whose spend this state folder would forget.
 
         Args:
             state: The state folder that is to be charged; it may not have a ledger yet.
             sketch: Of its records.
             key: Public identity key of the folder's owner, hexadecimal.
+            beside: State folders that are charged in the same runs, which need not be told apart.
 
         Raises:
             LedgerError: If a ledger is damaged.
@@ -112,6 +120,8 @@ class DataRegister:
         mine = _ledger(state)
         books = None if mine is None else mine.books_alone()
         for entry in known:
+            if entry.folder in beside:
+                continue
             data_set = entry.data_set or _data_set(Path(entry.folder))
             if not data_set or alike(entry.sketch, sketch) < _ALIKE:
                 continue
@@ -169,8 +179,8 @@ class DataRegister:
         except (ValueError, TypeError, KeyError) as error:
             raise StorageError(
                 f"{self._path} is damaged.",
-                do="Nothing was charged. Restore it from a copy; without it nobody notices that the "
-                "same records are charged to a second ledger.",
+                do="Nothing was charged. Restore it from a copy: without it nobody notices when "
+                "the same records are charged to a second ledger.",
             ) from error
 
     def _write(self, key: bytes, known: list[Known]) -> None:
@@ -185,14 +195,20 @@ class DataRegister:
 
 
 def require_no_second_ledger(
-    register: DataRegister, teacher: str, state: Path, sketch: tuple[str, ...], key: str
+    register: DataRegister,
+    teacher: str,
+    state: Path,
+    sketch: tuple[str, ...],
+    key: str,
+    *,
+    beside: frozenset[str] = frozenset(),
 ) -> None:
     """Refuse records that another ledger was charged for.
 
     Raises:
         LedgerError: Saying where that ledger is, and how the two can be told to belong together.
     """
-    found = register.conflict(state, sketch, key)
+    found = register.conflict(state, sketch, key, beside=beside)
     if found is None:
         return
     other = found.folder

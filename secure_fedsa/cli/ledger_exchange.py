@@ -18,7 +18,7 @@ from secure_fedsa.privacy.dp_events import (
     event_to_dp,
     read_events,
 )
-from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_books import Books, Charge
 from secure_fedsa.privacy.ledger_private import External, external_body
 from secure_fedsa.report.ledger_view import accountants, spend_json
 
@@ -33,18 +33,7 @@ def exported(books: Books) -> dict[str, Any]:
     in the order of the ledger. ``spent`` is what this ledger states of it.
     """
     inherited = [event for amount in books.inherited.values() for event in amount_to_dp(amount)]
-    made = [*books.charges.values(), *books.external]
-    made.sort(key=lambda charge: books.positions[charge.entry_hash])
-    charges = []
-    for charge in made:
-        if isinstance(charge, External):
-            events, name, agreement, stated = [charge.events], charge.description, None, True
-        else:
-            events = [event_to_dp(event) for event in charge.events]
-            name, agreement, stated = charge.run_id, charge.agreement, charge.stated
-        charges.append(
-            {"name": name, "agreement": agreement, "stated": stated, "dp_events": events}
-        )
+    charges = [_charge_json(charge) for charge in books.in_order()]
     whole = [*inherited, *(event for charge in charges for event in charge["dp_events"])]
     amount = books.spent_alone()
     return {
@@ -57,6 +46,22 @@ def exported(books: Books) -> dict[str, Any]:
         "inherited": inherited,
         "charges": charges,
         "dp_event": composed(whole),
+    }
+
+
+def _charge_json(charge: Charge | External) -> dict[str, Any]:
+    if isinstance(charge, External):
+        return {
+            "name": charge.description,
+            "agreement": None,
+            "stated": True,
+            "dp_events": [charge.events],
+        }
+    return {
+        "name": charge.run_id,
+        "agreement": charge.agreement,
+        "stated": charge.stated,
+        "dp_events": [event_to_dp(event) for event in charge.events],
     }
 
 

@@ -12,12 +12,12 @@ from secure_fedsa.cli.parsing import printable
 from secure_fedsa.errors import StorageError, UsageError
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.report.ledger_view import (
     READING,
     SAME_FOR_ALL,
     LedgerView,
     accountants,
-    ledger_view,
 )
 from secure_fedsa.report.markup import number
 from secure_fedsa.report.summary import VIEWS
@@ -143,7 +143,7 @@ def _totals(view: LedgerView) -> list[str]:
 
 
 def _runs(view: LedgerView) -> list[str]:
-    rows = [("day", "run", "agreement", "alone", "total", "", "what")]
+    rows: list[tuple[str, ...]] = [("day", "run", "agreement", "alone", "total", "", "what")]
     totals = [row.total.epsilon for row in view.rows if math.isfinite(row.total.epsilon)]
     full = max([*totals, view.budget or 0.0])
     for row in view.rows:
@@ -175,7 +175,9 @@ def _bar(total: Spend, full: float) -> str:
 
 
 def _by_agreement(view: LedgerView) -> list[str]:
-    rows = [("agreement", "runs", "spent", "delta", "budget", "left", "title")]
+    rows: list[tuple[str, ...]] = [
+        ("agreement", "runs", "spent", "delta", "budget", "left", "title")
+    ]
     rows += [
         (
             row.agreement[:12],

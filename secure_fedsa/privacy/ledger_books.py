@@ -118,6 +118,11 @@ class Books:
             "rosters": sorted({tuple(sorted(roster)) for roster in self.opened_rosters()}),
         }
 
+    def in_order(self) -> list[Charge | External]:
+        """Return every charge in the order of the chain, those of uses outside included."""
+        made: list[Charge | External] = [*self.charges.values(), *self.external]
+        return sorted(made, key=lambda charge: self.positions[charge.entry_hash])
+
     def private_notes(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the links, statements and limit that stand, as a new version takes them over."""
         return [
