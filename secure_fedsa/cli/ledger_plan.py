@@ -14,7 +14,14 @@ from secure_fedsa.cli.progress import Progress
 from secure_fedsa.errors import UsageError
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Nearest, Spend, fits, nearest_fit, what_is_left
+from secure_fedsa.privacy.budgets import (
+    Nearest,
+    Spend,
+    fits,
+    nearest_fit,
+    rounded_down,
+    what_is_left,
+)
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.report.ledger_view import READING, accountants, spend_json
 from secure_fedsa.report.markup import number
@@ -241,7 +248,9 @@ def _told(asked: Asked, rooms: list[Room]) -> list[str]:
             f"  such runs that fit: {more}",
         ]
         if room.left is not None:
-            lines.append(f"  left after, for one more release: epsilon {room.left.epsilon:.4g}")
+            lines.append(
+                f"  left after, for one more release: epsilon {rounded_down(room.left.epsilon):g}"
+            )
         else:
             lines.append("  THEY DO NOT FIT" if asked.runs > 1 else "  IT DOES NOT FIT")
         if room.nearest is not None and str(room.nearest):

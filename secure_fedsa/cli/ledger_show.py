@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from secure_fedsa.cli.parsing import printable
 from secure_fedsa.errors import StorageError, UsageError
-from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
 from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.report.ledger_view import (
@@ -131,7 +131,7 @@ def _totals(view: LedgerView) -> list[str]:
         lines.append("  Left: no budget is known; measure against one with --budget")
     else:
         lines.append(
-            f"  Left: epsilon {view.left.epsilon:.4g} for one more release, within "
+            f"  Left: epsilon {rounded_down(view.left.epsilon):g} for one more release, within "
             f"{view.budget:g} ({view.budget_from})"
         )
     if view.books.limit is not None:
@@ -185,7 +185,7 @@ def _by_agreement(view: LedgerView) -> list[str]:
             _epsilon(row.spent),
             f"{row.spent.delta:g}",
             "-" if row.budget is None else f"{row.budget:g}",
-            "-" if row.left is None else f"{row.left.epsilon:.4g}",
+            "-" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
             row.title,
         )
         for row in view.agreements

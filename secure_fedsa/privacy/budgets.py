@@ -107,7 +107,7 @@ def nearest_fit(
     """
     if spent.unprotected or asked.unprotected:
         return Nearest(None, None, None)
-    largest = _least_budget(Amount.sum([spent, *[asked] * runs]), budget, delta)
+    largest = _least_budget(Amount.sum([spent, *[asked] * runs]), delta)
     if asked.releases_only:
         noise = _release_noise(spent, budget, delta, runs)
         cost = Amount() if noise is None else Amount(0.5 / noise**2)
@@ -172,16 +172,30 @@ def rounded_up(value: float) -> float:
     return found if found >= value else math.nextafter(value, math.inf)
 
 
-def _least_budget(total: Amount, budget: float, delta: float) -> float | None:
+def rounded_down(value: float) -> float:
+    """Return a number from zero up with four digits, not above ``value``: of what is left.
+
+    >>> rounded_down(1.23499), rounded_down(0.0)
+    (1.234, 0.0)
+    """
+    if value <= 0 or not math.isfinite(value):
+        return value
+    step = 10.0 ** (3 - math.floor(math.log10(value)))
+    found = float(f"{math.floor(value * step * (1 + 1e-12)) / step:.4g}")
+    return found if found <= value else math.nextafter(value, 0.0)
+
+
+def _least_budget(total: Amount, delta: float) -> float | None:
     """Return a budget that a total fits into, to four digits."""
-    low, high = budget, Spend.of(total, delta).epsilon
-    if not high <= _LARGEST_NAMED:
+    least = Spend.of(total, delta).epsilon
+    if not least <= _LARGEST_NAMED:
         return None
+    low = high = least
     while not fits(total, high, delta):
         low, high = high, 1.25 * high
         if high > _LARGEST_NAMED:
             return None
-    while high > 1.0001 * low > 1.0001 * Spend.of(total, delta).epsilon:
+    while high > 1.0001 * low:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if fits(total, middle, delta) else (middle, high)
     named = rounded_up(high)

@@ -87,8 +87,10 @@ def spend_over_time(view: LedgerView) -> Markup:
 
 def _frame(up: Callable[[float], float], highest: float) -> list[Markup]:
     parts = [element("text", "epsilon, total", class_="soft", x=4, y=14)]
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = highest * share
+    size = 10.0 ** math.floor(math.log10(highest / 4))
+    tick = next(size * times for times in (1, 2, 5, 10) if size * times >= highest / 5)
+    for count in range(math.floor(highest / tick) + 1):
+        value = tick * count
         at = up(value)
         parts.append(element("line", class_="axis", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at))
         parts.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.html import POLICY
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
 from secure_fedsa.report.ledger_view import (
@@ -102,7 +102,7 @@ def _alarm(text: str) -> Markup:
 
 
 def _figures(view: LedgerView) -> Markup:
-    left = "no budget known" if view.left is None else number(view.left.epsilon)
+    left = "no budget known" if view.left is None else f"{rounded_down(view.left.epsilon):g}"
     within = "" if view.budget is None else f"within {number(view.budget)} ({view.budget_from})"
     figures = [
         ("Spent", _epsilon(view.total), f"epsilon at delta {number(view.total.delta)}"),
@@ -169,7 +169,7 @@ def _agreements(view: LedgerView) -> Markup | None:
             str(row.runs),
             _epsilon(row.spent),
             "none" if row.budget is None else number(row.budget),
-            "none" if row.left is None else number(row.left.epsilon),
+            "none" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
         ]
         for row in view.agreements
     ]
