@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from secure_fedsa.cli.ledger_show import open_ledger, write_text
+from secure_fedsa.cli.ledger_show import note, open_ledger, write_text
 from secure_fedsa.errors import LedgerError, StorageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -126,7 +126,7 @@ def import_events(arguments: argparse.Namespace) -> int:
     body = external_body(arguments.description, events)
     ledger = open_ledger(arguments.state)
     before = ledger.books()
-    ledger.note("external", body)
+    note(ledger, "external", body)
     after, cost = ledger.books(), amount_of_dp(events)
     spends = {
         "charged": Spend.of(cost, after.delta),

@@ -42,7 +42,7 @@ class Asked:
         agreement: Hash of their agreement; empty for none.
         agreement_budget: Epsilon at ``delta`` for all runs under it; None without one.
         delta: The agreement's.
-        data_set_budget: Epsilon at the ledger's delta; None if not known.
+        data_set_budget: Epsilon at the smaller one of both deltas; None if not known.
     """
 
     cost: Amount
@@ -99,7 +99,7 @@ def plan(arguments: argparse.Namespace) -> int:
     if books.unreachable:
         name, why = next(iter(books.unreachable.items()))
         Progress().say(f"WARNING: no run can be charged: linked data set {name[:12]}: {why}")
-    rooms = [room for room in _rooms(books, asked, Progress()) if room is not None]
+    rooms = _rooms(books, asked, Progress())
     if arguments.json:
         print(json.dumps(_json(asked, rooms), indent=2))
     else:
@@ -136,20 +136,22 @@ def room_for(
     )
 
 
-def _rooms(books: Books, asked: Asked, progress: Progress) -> list[Room | None]:
+def _rooms(books: Books, asked: Asked, progress: Progress) -> list[Room]:
     cost = asked.cost
     if cost.trainings:
         progress.say("Accounting trainings takes about a second for each number of runs tried")
-    rooms: list[Room | None] = []
+    rooms: list[Room] = []
     if asked.agreement_budget is not None:
         spent = books.spent_under(asked.agreement) if asked.agreement else Amount()
         budget, delta = asked.agreement_budget, asked.delta
         rooms.append(room_for("this agreement", spent, cost, asked.runs, budget, delta))
-    budgets = [b for b in (asked.data_set_budget, books.limit) if b is not None]
-    if budgets:
-        rooms.append(
-            room_for("this data set", books.spent(), cost, asked.runs, min(budgets), books.delta)
-        )
+    everything, delta = books.spent(), min(books.delta, asked.delta)
+    if asked.data_set_budget is not None:
+        budget = asked.data_set_budget
+        rooms.append(room_for("this data set", everything, cost, asked.runs, budget, delta))
+    if books.limit is not None:
+        whose = "this data set's own limit"
+        rooms.append(room_for(whose, everything, cost, asked.runs, books.limit, books.delta))
     return rooms
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.cli.ledger_exchange import read_export
-from secure_fedsa.cli.ledger_show import open_ledger
+from secure_fedsa.cli.ledger_show import note, open_ledger
 from secure_fedsa.engines.ledger_notes import note_head
 from secure_fedsa.errors import LedgerError, SignatureError, UsageError
 from secure_fedsa.privacy.amounts import Amount
@@ -50,7 +50,7 @@ def _follow(parent: Ledger, child: Ledger) -> None:
     link = Link(child.data_set, _folder(child), child.books_alone().spent_alone())
     for other in child.books_alone().links.values():
         if other.folder and (Path(other.folder) / FILE_NAME).is_file():
-            open_ledger(Path(other.folder)).note("link", link.body(parent.data_set))
+            note(open_ledger(Path(other.folder)), "link", link.body(parent.data_set))
 
 
 def link(arguments: argparse.Namespace) -> int:
@@ -64,13 +64,15 @@ def link(arguments: argparse.Namespace) -> int:
             raise LedgerError(
                 "That data set has a new version.", do="Link the state folder of the new version."
             )
-        mine.note(
+        note(
+            mine,
             "link",
             Link(other.data_set, _folder(other), theirs.spent_alone()).body(
                 _replaced(books, theirs.parent)
             ),
         )
-        other.note(
+        note(
+            other,
             "link",
             Link(mine.data_set, _folder(mine), books.spent_alone()).body(
                 _replaced(theirs, books.parent)
@@ -78,7 +80,7 @@ def link(arguments: argparse.Namespace) -> int:
         )
         told = "Both ledgers note it: each counts the other's spend from now on."
     else:
-        mine.note("link", other.body(_replaced(books, "")))
+        note(mine, "link", other.body(_replaced(books, "")))
         told = (
             "This ledger counts what the export states, and cannot see what is spent there later: "
             "link a newer export before each run, and have its owner link yours."
@@ -145,7 +147,7 @@ def disjoint(arguments: argparse.Namespace) -> int:
         key=identity.public.hex(),
         signature=identity.sign(DISJOINT_DOMAIN, data).hex(),
     )
-    mine.note("disjoint", statement.body())
+    note(mine, "disjoint", statement.body())
     _tell(
         arguments,
         {"data_sets": sorted([mine.data_set, other.data_set]), **statement.body()},
@@ -183,7 +185,7 @@ def limit(arguments: argparse.Namespace) -> int:
             why="A budget that is raised after results were seen bounds nothing.",
             do="Set a lower one, or leave it.",
         )
-    ledger.note("limit", {"epsilon": arguments.epsilon})
+    note(ledger, "limit", {"epsilon": arguments.epsilon})
     books = ledger.books()
     spent: Amount = books.spent()
     _tell(

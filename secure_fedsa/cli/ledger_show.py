@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import printable
 from secure_fedsa.errors import StorageError, UsageError
@@ -45,6 +46,19 @@ def open_ledger(state: Path) -> Ledger:
             f"secure-fedsa ledger new {state} ...",
         )
     return Ledger.open(state, known_head=known)
+
+
+def note(ledger: Ledger, kind: str, body: Mapping[str, Any]) -> None:
+    """Note something of no run in a ledger, and remember its newest head beside it.
+
+    Raises:
+        LedgerError: If it is not well-formed, or the data set has a new version.
+        StorageError: If it cannot be written.
+    """
+    from secure_fedsa.engines.ledger_notes import note_head
+
+    ledger.note(kind, body)
+    note_head(ledger.path.parent, ledger.head().hash)
 
 
 def view_of(state: Path, files: list[Path], budget: float | None = None) -> LedgerView:

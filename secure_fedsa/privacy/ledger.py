@@ -151,8 +151,8 @@ class Ledger:
             agreement_hash: Its agreement; all charges under one agreement count together.
             events: What the run will release, all of one kind.
             terms: The agreement's budget for all its runs; None without differential privacy.
-            data_set_budget: Epsilon at the ledger's delta for all runs on this data set; None
-                likewise.
+            data_set_budget: Epsilon for all runs on this data set, at the smaller one of the
+                agreement's delta and the ledger's; None likewise.
             stated: Whether this is a training of before the run, stated by the institution.
 
         Raises:
@@ -242,8 +242,8 @@ class Ledger:
             try:
                 with transaction(path, write=False) as connection:
                     add_linked(books, path, read_entries(connection))
-            except (LedgerError, StorageError) as error:
-                add_unreachable(books, path, str(error))
+            except (LedgerError, StorageError):
+                add_unreachable(books, path)
         return books
 
     def books_alone(self) -> Books:

@@ -146,7 +146,8 @@ class Books:
             agreement: Hash of its agreement.
             asked: The charge.
             terms: The agreement's budget; None without differential privacy.
-            data_set_budget: Epsilon at the ledger's delta; None likewise.
+            data_set_budget: Epsilon at the agreement's delta or, if that is smaller, at the
+                ledger's; None likewise.
 
         Raises:
             BudgetError: If a budget would be passed; after a use without differential privacy
@@ -169,11 +170,14 @@ class Books:
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
         require_within_budget(run_id, whose, spent, asked, terms.budget, terms.delta)
-        whose = "this data set (privacy.data_set_budget)"
-        if self.limit is not None and self.limit < data_set_budget:
-            whose, data_set_budget = "this data set (its own limit)", self.limit
         self._require_reachable()
-        require_within_budget(run_id, whose, self.spent(), asked, data_set_budget, self.delta)
+        whose, everything = "this data set (privacy.data_set_budget)", self.spent()
+        # The agreement promised its own delta, and a ledger may have begun with a larger one.
+        delta = min(self.delta, terms.delta)
+        require_within_budget(run_id, whose, everything, asked, data_set_budget, delta)
+        if self.limit is not None:
+            whose = "this data set (its own limit)"
+            require_within_budget(run_id, whose, everything, asked, self.limit, self.delta)
 
     def _require_reachable(self) -> None:
         for name, why in self.unreachable.items():

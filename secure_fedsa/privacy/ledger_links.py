@@ -1,4 +1,7 @@
-"""What data sets with some of the same persons have spent by now, from their own ledgers."""
+"""What data sets with some of the same persons have spent by now, from their own ledgers.
+
+Why one cannot be read is told to other parties before a run: it names no folder.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def linked_paths(books: Books) -> list[Path]:
         if path.is_file():
             found.append(path.resolve())
         else:
-            books.unreachable[name] = f"There is no ledger in {link.folder}."
+            books.unreachable[name] = "It is not where it was."
     return sorted(set(found))
 
 
@@ -41,7 +44,7 @@ def add_linked(books: Books, path: Path, entries: Sequence[Entry]) -> None:
         if not link.folder or (Path(link.folder) / FILE_NAME).resolve() != path:
             continue
         if other.data_set != name:
-            books.unreachable[name] = f"{link.folder} holds the ledger of another data set."
+            books.unreachable[name] = "Another data set's ledger is where it was."
         elif other.superseded is not None:
             books.unreachable[name] = (
                 f"It has a new version ({other.superseded['body']['child'][:12]})."
@@ -51,8 +54,8 @@ def add_linked(books: Books, path: Path, entries: Sequence[Entry]) -> None:
             books.promised_elsewhere |= other.is_promised()
 
 
-def add_unreachable(books: Books, path: Path, why: str) -> None:
-    """Note why a linked ledger could not be read."""
+def add_unreachable(books: Books, path: Path) -> None:
+    """Note that a linked ledger could not be read."""
     for name, link in books.links.items():
         if link.folder and (Path(link.folder) / FILE_NAME).resolve() == path:
-            books.unreachable[name] = why
+            books.unreachable[name] = "It is damaged, or its file cannot be opened."

@@ -204,8 +204,9 @@ def test_a_linked_ledger_that_cannot_be_read_stops_charges(tmp_path: Path, how: 
         charge(two, "run-2", 9.0)
     books = two.books()  # it can still be shown
     assert set(books.unreachable) == {one.data_set}
-    with pytest.raises(LedgerError, match="cannot be read"):
+    with pytest.raises(LedgerError, match="cannot be read") as refusal:
         books.require_affordable("next", "b", Amount.of(ONE), TERMS, 9.0)
+    assert str(tmp_path) not in str(refusal.value)  # other parties read it before a run
     assert two.head() == head
 
 
@@ -303,6 +304,16 @@ def test_a_limit_holds_whatever_an_agreement_allows(tmp_path: Path) -> None:
         ledger.note("limit", {"epsilon": 2.0})
     ledger.note("limit", {"epsilon": 0.5})
     assert ledger.books().limit == 0.5
+
+
+def test_a_ledger_that_began_with_a_large_delta_weakens_no_agreement(tmp_path: Path) -> None:
+    """If this fails, a ledger begun at delta 0.1 lets nearly everything pass a budget at 1e-5."""
+    ledger = Ledger.create(tmp_path / "state", delta=0.1)
+    charge(ledger, "run-1", 1.5, "a")
+    both = epsilon_of(ONE * 2, DELTA)
+    with pytest.raises(BudgetError, match=r"privacy.data_set_budget\).* at delta 1e-05"):
+        charge(ledger, "run-2", both * 0.999, "b")
+    charge(ledger, "run-2", both, "b")
 
 
 def test_a_link_outweighs_a_statement(tmp_path: Path) -> None:
