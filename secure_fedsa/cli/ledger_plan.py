@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from secure_fedsa.cli.ledger_show import known_agreements, open_ledger
 from secure_fedsa.cli.parsing import printable
 from secure_fedsa.cli.progress import Progress
-from secure_fedsa.errors import UsageError
+from secure_fedsa.errors import PrivacyParameterError, UsageError
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
 
 MOST_COUNTED = 64
+MOST_RUNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ def room_for(
     """Return what ``runs`` of a cost do to a budget (epsilon at delta)."""
 
     def good(count: int) -> bool:
-        return fits(Amount.sum([spent, *[cost] * count]), budget, delta)
+        try:
+            return fits(Amount.sum([spent, *[cost] * count]), budget, delta)
+        except PrivacyParameterError:
+            return False  # more steps than anybody accounts
 
     low, high = 0, 1
     while high <= MOST_COUNTED and good(high):
@@ -156,6 +160,8 @@ def _rooms(books: Books, asked: Asked, progress: Progress) -> list[Room]:
 
 
 def _asked(arguments: argparse.Namespace, books: Books) -> Asked:
+    if arguments.runs > MOST_RUNS:
+        raise UsageError(f"At most {MOST_RUNS} runs are planned.", do="Plan for fewer runs.")
     numbers = arguments.epsilon is not None or arguments.delta is not None
     if arguments.agreement is not None:
         if numbers or arguments.budget is not None:

@@ -86,7 +86,10 @@ def amount_to_dp(amount: Amount) -> list[DpJson]:
     """Return an amount, of which the single charges are not known, as dp_accounting's events."""
     found = [_zcdp(amount.rho)] if amount.rho else []
     found += [_training(event) for event in amount.trainings]
-    return found + [_event("NonPrivateDpEvent")] * amount.unprotected
+    if amount.unprotected:
+        given = _event("NonPrivateDpEvent")
+        found.append(_event("SelfComposedDpEvent", event=given, count=amount.unprotected))
+    return found
 
 
 def amount_of_dp(value: Any) -> Amount:

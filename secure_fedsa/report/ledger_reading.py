@@ -37,9 +37,9 @@ def ledger_view(
         agreements: The agreements that are known, by hash.
         budget: Epsilon for all runs on the data set, if somebody asks with one of their own.
     """
-    found_budget, source = _budget(books, agreements, budget)
+    found_budget, source, delta = _budget(books, agreements, budget)
     total = books.spent()
-    left = None if found_budget is None else what_is_left(total, found_budget, books.delta)
+    left = None if found_budget is None else what_is_left(total, found_budget, delta)
     return LedgerView(
         books=books,
         rows=_rows(books, days),
@@ -64,18 +64,22 @@ def _names(books: Books) -> list[str]:
 
 def _budget(
     books: Books, agreements: Mapping[str, Agreement], asked: float | None
-) -> tuple[float | None, str]:
+) -> tuple[float | None, str, float]:
+    """Return the budget to measure against, who set it, and its delta."""
     budgets = [
-        agreement.privacy.data_set_budget
+        (agreement.privacy.data_set_budget, min(books.delta, agreement.privacy.delta))
         for name, agreement in agreements.items()
         if name in _names(books) and agreement.privacy is not None
     ]
-    found, source = (max(budgets), "privacy.data_set_budget") if budgets else (None, "")
+    found: float | None = None
+    source, delta = "", books.delta
+    if budgets:
+        (found, delta), source = max(budgets), "privacy.data_set_budget"
     if asked is not None:
-        found, source = asked, "--budget"
+        found, source, delta = asked, "--budget", books.delta
     if books.limit is not None and (found is None or books.limit < found):
-        found, source = books.limit, "the data set's own limit"
-    return found, source
+        found, source, delta = books.limit, "the data set's own limit", books.delta
+    return found, source, delta
 
 
 def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:

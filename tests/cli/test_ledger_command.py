@@ -203,7 +203,13 @@ def test_plan_of_an_agreement_asks_both_budgets(drafted: Path, capsys: Capture) 
 
 @pytest.mark.parametrize(
     "more",
-    [[], ["--epsilon", "1"], ["--epsilon", "nan"], ["--epsilon", "1", "--runs", "0"]],
+    [
+        [],
+        ["--epsilon", "1"],
+        ["--epsilon", "nan", "--budget", "2"],
+        ["--epsilon", "1", "--budget", "2", "--runs", "0"],
+        ["--epsilon", "1", "--budget", "2", "--runs", "100000"],
+    ],
 )
 def test_a_plan_of_nothing_is_refused(state: Path, capsys: Capture, more: list[str]) -> None:
     """If this fails, a plan against no budget says that all is well."""

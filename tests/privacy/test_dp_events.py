@@ -126,7 +126,7 @@ def of(kind: str, **fields: Any) -> dict[str, Any]:
     return {"module_name": MODULE, "class_name": kind, **fields}
 
 
-REFUSED = {
+REFUSED: dict[str, Any] = {
     "an unknown kind": of("RandomizedResponseDpEvent", noise_parameter=0.1, num_buckets=2),
     "another module": {**GAUSSIAN, "module_name": "os"},
     "a name of the module that is no event": of("importlib"),
