@@ -127,6 +127,11 @@ class DataRegister:
                 continue
             if books is None:
                 return Known(entry.folder, data_set, entry.sketch)
+            here = str(state.resolve())
+            if data_set == books.data_set and entry.folder != here:
+                if _data_set(Path(entry.folder)) == data_set:
+                    return Known(entry.folder, data_set, entry.sketch)  # two copies of one ledger
+                continue
             newest = _newest(data_set, known)
             counted = {books.data_set, books.parent, *books.links}
             if {data_set, newest} & counted or is_signed(books, data_set, key):
@@ -212,6 +217,12 @@ def require_no_second_ledger(
     if found is None:
         return
     other = found.folder
+    if found.data_set == _data_set(state):
+        raise LedgerError(
+            f"{state} and {other} hold copies of one ledger.",
+            why="Each would forget what is charged to the other: the same people would pay twice.",
+            do="Nothing was charged. Keep the one that was charged last, and remove the other.",
+        )
     raise LedgerError(
         f"{teacher}'s records were charged before, in the ledger of {other}.",
         why=f"{state} would begin without what was spent there: the same people would pay twice.",

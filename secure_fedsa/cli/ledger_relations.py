@@ -9,7 +9,7 @@ from typing import Any
 
 from secure_fedsa.cli.ledger_exchange import read_export
 from secure_fedsa.cli.ledger_show import note, open_ledger
-from secure_fedsa.engines.ledger_notes import note_head
+from secure_fedsa.engines.ledger_notes import known_head, note_head
 from secure_fedsa.errors import LedgerError, SignatureError, UsageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -27,6 +27,12 @@ from secure_fedsa.wire import canonical, keys
 
 def new(arguments: argparse.Namespace) -> int:
     """Begin a ledger; the action of ``ledger new``."""
+    if known_head(arguments.state) is not None:
+        raise LedgerError(
+            f"{arguments.state} has, or had, a ledger.",
+            why="What it spent would be forgotten.",
+            do="Name a new folder, and this one with --parent. If its ledger is gone, restore it.",
+        )
     if arguments.parent is None:
         ledger = Ledger.create(arguments.state, delta=arguments.delta)
     else:

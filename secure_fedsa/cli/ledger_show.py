@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,13 +102,15 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file.
+    """Write a file that only its owner can read, if it is new.
 
     Raises:
         StorageError: If it cannot be written.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise StorageError(
             f"Cannot write {path}.", why=f"{error.strerror}.", do="Name another file."

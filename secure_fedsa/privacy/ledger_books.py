@@ -190,10 +190,16 @@ class Books:
             )
 
     def is_promised(self) -> bool:
-        """Return whether an agreement promised a budget for the data set or a version before it."""
-        return any(
-            not amount.unprotected for name, amount in self.inherited.items() if name != OUTSIDE
-        ) or any(charge.terms is not None for charge in self.charges.values())
+        """Return whether a budget was promised for the data set or a version before it.
+
+        By an agreement that it was charged under, or by its owner's limit.
+        """
+        inherited = (a for name, a in self.inherited.items() if name != OUTSIDE)
+        return (
+            self.limit is not None
+            or any(not amount.unprotected for amount in inherited)
+            or any(charge.terms is not None for charge in self.charges.values())
+        )
 
     def _require_unpromised(self, run_id: str) -> None:
         """Refuse a use without differential privacy of data that budgets were promised for."""
@@ -201,7 +207,7 @@ class Books:
         if self.is_promised() or self.promised_elsewhere:
             raise BudgetError(
                 f"Run {run_id!r} would use data without differential privacy for which earlier "
-                "agreements promised a budget.",
+                "agreements, or their owner's limit, promised a budget.",
                 why="No epsilon bounds what it would tell: every such promise would be broken.",
                 do="Nothing was charged. Use data, and a ledger, that no budget was promised for; "
                 "or agree on a route with differential privacy.",

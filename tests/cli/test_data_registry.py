@@ -13,7 +13,12 @@ import pytest
 from secure_fedsa.cli.agreed_run import check_ledgers
 from secure_fedsa.cli.agreement_file import read_agreement
 from secure_fedsa.cli.data_folder import load_folder
-from secure_fedsa.cli.data_registry import DataRegister, alike, user_folder
+from secure_fedsa.cli.data_registry import (
+    DataRegister,
+    alike,
+    require_no_second_ledger,
+    user_folder,
+)
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.site import load_identity
 from secure_fedsa.errors import LedgerError, StorageError
@@ -122,6 +127,17 @@ def test_a_moved_ledger_is_the_same_and_a_removed_one_is_missed(
     shutil.rmtree(tmp_path / "moved")
     again = state(tmp_path / "one")
     assert register.conflict(again, sketch, key(again)) is not None
+
+
+def test_a_copied_ledger_is_told_from_a_moved_one(register: DataRegister, tmp_path: Path) -> None:
+    """If this fails, a copy of a state folder is a second budget: each forgets the other."""
+    sketch = register.sketch(records(1))
+    one = state(tmp_path / "one")
+    register.remember(one, sketch)
+    shutil.copytree(one, tmp_path / "copy")
+    with pytest.raises(LedgerError, match="copies of one ledger"):
+        require_no_second_ledger(register, "t", tmp_path / "copy", sketch, key(one))
+    require_no_second_ledger(register, "t", one, sketch, key(one))
 
 
 def test_sketches_are_keyed_and_private(register: DataRegister, tmp_path: Path) -> None:

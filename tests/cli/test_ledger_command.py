@@ -159,6 +159,17 @@ def test_a_removed_ledger_is_not_shown_as_empty(state: Path, capsys: Capture) ->
     assert "has no privacy ledger" in capsys.readouterr().err
 
 
+def test_a_removed_ledger_is_not_begun_again(tmp_path: Path, capsys: Capture) -> None:
+    """If this fails, removing a file and one command empty the record."""
+    state = tmp_path / "state"
+    said(capsys, "new", str(state), "--delta", "1e-5")
+    for _ in range(2):
+        capsys.readouterr()
+        assert main(["ledger", "new", str(state), "--delta", "1e-5"]) == 1
+        assert "has, or had, a ledger" in capsys.readouterr().err
+        (state / "ledger.sqlite").unlink(missing_ok=True)
+
+
 # --- plan --------------------------------------------------------------------------------
 
 

@@ -296,6 +296,8 @@ def test_a_limit_holds_whatever_an_agreement_allows(tmp_path: Path) -> None:
     """If this fails, a later agreement with a larger budget undoes an earlier promise."""
     ledger = new(tmp_path / "state")
     ledger.note("limit", {"epsilon": 1.0})
+    with pytest.raises(BudgetError, match="owner's limit"):
+        ledger.reserve("run-0", "gives", [Unprotected()], None, None)
     charge(ledger, "run-1", 50.0)
     with pytest.raises(BudgetError, match="its own limit") as refusal:
         charge(ledger, "run-2", 50.0, "b")
