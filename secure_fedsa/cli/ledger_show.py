@@ -121,7 +121,7 @@ def shown(view: LedgerView) -> str:
     """Return a ledger as text for a terminal."""
     books = view.books
     lines = [f"Data set {books.data_set[:12]}, {len(view.rows)} charges", *_totals(view)]
-    if view.rows:
+    if view.rows or view.before.epsilon > 0:
         lines += ["", "By run, in the order of the ledger", *_runs(view)]
     if view.agreements:
         lines += ["", "By agreement", *_by_agreement(view)]
@@ -163,6 +163,10 @@ def _runs(view: LedgerView) -> list[str]:
     rows: list[tuple[str, ...]] = [("day", "run", "agreement", "alone", "total", "", "what")]
     totals = [row.total.epsilon for row in view.rows if math.isfinite(row.total.epsilon)]
     full = max([*totals, view.budget or 0.0])
+    if view.before.epsilon > 0:
+        total = _epsilon(view.before)
+        told = "of the versions before this one"
+        rows.append(("-", "(inherited)", "-", "-", total, _bar(view.before, full), told))
     for row in view.rows:
         marks = [row.what]
         marks += ["stated, not witnessed"] if row.stated else []

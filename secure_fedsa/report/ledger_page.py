@@ -135,12 +135,19 @@ def _runs(view: LedgerView) -> Markup:
         table(
             "Every charge in the order of the ledger. Days are by this machine's clock.",
             ("Run", "Day", "Agreement", "Epsilon alone", "Total", "What", "Notes"),
-            [_run(row) for row in view.rows],
+            [*_inherited(view), *(_run(row) for row in view.rows)],
             class_="stack",
         )
-        if view.rows
+        if view.rows or view.before.epsilon > 0
         else element("p", "Nothing was charged yet."),
     )
+
+
+def _inherited(view: LedgerView) -> list[list[Child]]:
+    if view.before.epsilon == 0:
+        return []
+    total = _epsilon(view.before)
+    return [["inherited", "", "", "", total, "of the versions before this one", ""]]
 
 
 def _run(row: Row) -> list[Child]:

@@ -22,6 +22,7 @@ from secure_fedsa.privacy.ledger_books import Terms
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.report.summary import VIEWS
 from tests.cli.agreements import set_entry
+from tests.cli.test_run_command import run
 from tests.support import World
 
 Capture = pytest.CaptureFixture[str]
@@ -288,6 +289,12 @@ def test_a_new_version_inherits_and_is_followed(tmp_path: Path, capsys: Capture)
     made = values(capsys, "new", str(tmp_path / "new"), "--parent", str(old))
     assert made["spent"] == before
     assert made["spent"]["epsilon"] == epsilon_of(ONE * 4, DELTA)
+    page = tmp_path / "page.html"
+    text = said(capsys, "show", str(tmp_path / "new"), "--out", str(page))
+    alone = epsilon_of(ONE * 2, DELTA)
+    (line,) = (line for line in text.splitlines() if "(inherited)" in line)
+    assert f"  {alone:.3g}" in line
+    assert "of the versions before this one" in page.read_text()
     ledger = Ledger.open(tmp_path / "new")
     ledger.reserve("run-9", B, ONE, TERMS, 9.0)
     found = values(capsys, "show", str(other))
@@ -361,6 +368,20 @@ def test_a_limit_is_never_raised(state: Path, capsys: Capture) -> None:
     found = values(capsys, "show", str(state))
     assert (found["limit"], found["budget"]) == (3.0, 3.0)
     assert found["left"]["epsilon"] > 0
+
+
+@pytest.mark.slow
+def test_a_refused_run_names_what_fits(signed: Path, capsys: Capture) -> None:
+    """If this fails, who is refused on the day of the run has to guess what would pass."""
+    state = signed / "states" / "teacher-site-0"
+    said(capsys, "new", str(state), "--delta", "1e-5")
+    said(capsys, "limit", str(state), "--epsilon", "0.5")
+    assert run(signed) == 1
+    told = capsys.readouterr().err
+    (noise,) = re.findall(r"What fits: the same run with a noise multiplier of (\S+) or more", told)
+    assert fits(Amount(0.5 / float(noise) ** 2), 0.5, DELTA)
+    assert not fits(Amount(0.5 / (float(noise) * 0.999) ** 2), 0.5, DELTA)
+    assert Ledger.open(state).books().charges == {}
 
 
 # --- after a real run --------------------------------------------------------------------
