@@ -67,7 +67,7 @@ def filter_order(budget: float, delta: float) -> float:
     Raises:
         PrivacyParameterError: If a value is out of range.
 
-    >>> 18 < filter_order(1.0, 1e-5) < 20
+    >>> 17 < filter_order(1.0, 1e-5) < 19
     True
     """
     rho, log_delta = rho_budget(budget, delta), math.log(probability(delta, "delta"))
