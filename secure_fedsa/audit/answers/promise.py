@@ -1,0 +1,249 @@
+"""What is promised to whom: unit, neighbours, parameters, and the total over time."""
+
+from __future__ import annotations
+
+import math
+
+from secure_fedsa.agreement import PRIVATE_TRAINING
+from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
+from secure_fedsa.audit.answers.source import Source, agreed, summed_up
+from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.report import wording
+from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
+
+_FALSE_ALARMS = 0.05
+NONE_HERE = "NO DIFFERENTIAL PRIVACY: the agreement has none, so there is nothing to ask for here."
+
+
+def nothing_to_ask() -> tuple[Point, ...]:
+    """Return the points of a question that only differential privacy gives a meaning."""
+    return (Point("not applicable", NONE_HERE),)
+
+
+def unit(source: Source) -> Answer:
+    """Whose data one unit of the promise covers."""
+    asked = "Whose data does the promise cover: one record, one person, or more?"
+    topic = "unit of privacy"
+    if not source.private:
+        return Answer("unit", asked, topic, NONE_HERE, nothing_to_ask())
+    promise = source.agreement.promise
+    words = wording.unit(source.facts)
+    points = [
+        source.claim(
+            "signatures",
+            f"By the agreement that every party signed, the unit is {words}.",
+            figures=[figure("unit", promise.unit), figure("records of a unit", promise.max_records)],
+            at=[
+                *agreed("privacy.unit", "privacy.max_records"),
+                *summed_up("/privacy_unit"),
+            ],
+        ),
+        _at_several(source),
+    ]
+    if promise.unit == "person":
+        points.append(
+            source.missing(
+                f"That no person has more than {promise.max_records:,} records at a teacher: the "
+                "claim holds for persons with at most so many, and the folder does not show how "
+                "records belong to persons.",
+                how="Ask each teacher how it counts the records of a person.",
+                at=agreed("privacy.max_records"),
+            )
+        )
+    return Answer("unit", asked, topic, f"The unit is {words}, at one teacher.", tuple(points))
+
+
+def _at_several(source: Source) -> Point:
+    """Return what a unit loses that is at every charged teacher: the bounds compose."""
+    delta, count = source.agreement.promise.delta, len(source.charges)
+    text = (
+        f"The same unit at several teachers is covered by no single bound: what it loses adds up. "
+        f"Of a unit that all {count} charged teachers have"
+    )
+    figures: list[Figure] = [figure("teachers", count)]
+    try:
+        total = Amount.sum(charge.cost for charge in source.charges.values()).epsilon(delta)
+    except PrivacyParameterError:
+        text += " no accountant here states a finite bound."
+    else:
+        text += " the bound is the one below."
+        figures += [bound("epsilon at all teachers together", total), bound("delta", delta)]
+    return source.claim(
+        "ledger-segments",
+        text,
+        figures=figures,
+        at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
+    )
+
+
+def neighbours(source: Source) -> Answer:
+    """Which two data sets are compared."""
+    asked = "Which two data sets must give nearly the same outcome?"
+    topic = "neighbouring data sets (bounded or unbounded)"
+    if not source.private:
+        return Answer("neighbours", asked, topic, NONE_HERE, nothing_to_ask())
+    relation = source.agreement.promise.neighbours
+    words = wording.neighbours(source.facts)
+    if relation == "add-remove":
+        more = (
+            "A record whose content changes is one removal and one addition: its bound is the one "
+            "of two such steps, not the one stated. How many records a teacher has is covered."
+        )
+    else:
+        more = (
+            "A changed record or label is one step. Whether somebody's records are there at all, "
+            "and how many records a teacher has, is covered no better than by this relation: it "
+            "compares data sets of one size."
+        )
+    point = source.claim(
+        "signatures",
+        f"By the agreement, these are {words}, at one teacher. {more}",
+        figures=[figure("relation", relation)],
+        at=[*agreed("privacy.neighbours"), *summed_up("/neighbours")],
+    )
+    return Answer("neighbours", asked, topic, f"{words[:1].upper()}{words[1:]}.", (point,))
+
+
+def parameters(source: Source) -> Answer:
+    """How much a unit loses in this run, at most."""
+    asked = "How much can a unit of the data lose in this run, at most?"
+    topic = "privacy parameters, and what they mean"
+    if not source.private:
+        return Answer("parameters", asked, topic, NO_DIFFERENTIAL_PRIVACY, _no_parameters(source))
+    agreement, summary = source.agreement, source.summary
+    epsilon, delta = float(summary["epsilon"]), agreement.promise.delta
+    rho = summary["accounting"].get("rho")
+    figures = [
+        bound("epsilon", epsilon),
+        bound("delta", delta),
+        *([bound("rho (zCDP)", float(rho))] if rho is not None else []),
+        bound("epsilon that the agreement allows a run", agreement.promise.epsilon),
+        bound("factor by which the odds of a conclusion change", math.exp(epsilon)),
+        bound(
+            f"hits of a test for one unit's records, with {_FALSE_ALARMS:.0%} false alarms",
+            hits(epsilon, delta, _FALSE_ALARMS),
+        ),
+    ]
+    claimed = source.claim(
+        source.accounting_claim,
+        "Recomputed from the noise that the ledgers were charged for, for the teacher that loses "
+        "most. Whoever tests whether one unit's records were there, with whatever they know "
+        "beside, hits at most as often as shown.",
+        figures=figures,
+        at=[
+            *summed_up("/epsilon", "/delta"),
+            *agreed("privacy.epsilon", "privacy.delta"),
+            *(source.place_of(teacher, "/body/events") for teacher in source.charges),
+        ],
+    )
+    points = [claimed, *_of_trainings(source)]
+    text = f"Epsilon {bound('', epsilon).text} at delta {bound('', delta).text}, for each teacher"
+    if agreement.route == PRIVATE_TRAINING:
+        text += ", if the noise were exact: that of a training is floating-point"
+    return Answer("parameters", asked, topic, f"{text}.", tuple(points))
+
+
+def hits(epsilon: float, delta: float, false_alarms: float) -> float:
+    """Return the largest power of a test at a false-alarm rate under (epsilon, delta).
+
+    The trade-off of Kairouz, Oh and Viswanath (2015).
+
+    >>> round(hits(1.0, 0.0, 0.05), 3), hits(50.0, 0.0, 0.05)
+    (0.136, 1.0)
+    """
+    direct = math.exp(min(epsilon, 700.0)) * false_alarms + delta
+    other = 1.0 - math.exp(-epsilon) * (1.0 - delta - false_alarms)
+    return min(direct, other, 1.0)
+
+
+def _no_parameters(source: Source) -> tuple[Point, ...]:
+    ledgers = [source.place_of(teacher, "/body/events") for teacher in source.charges]
+    return (
+        source.missing(
+            "A bound on what single records give away: there is none, against nobody, for no "
+            "unit. Whatever the opened sum, the scores and the student tell of a record, they tell.",
+        ),
+        source.claim(
+            source.accounting_claim,
+            "The agreement has no differential privacy, and each ledger notes a use without it.",
+            figures=[figure("charged ledgers", len(source.charges))],
+            at=[*agreed("route", "protection.dp"), *summed_up("/epsilon", "/notices"), *ledgers],
+        ),
+    )
+
+
+def _of_trainings(source: Source) -> list[Point]:
+    """Return what the number of a private training leaves open."""
+    if source.agreement.route != PRIVATE_TRAINING:
+        return []
+    found = [source.missing(FLOATING_POINT)]
+    stated = [name for name, charge in source.charges.items() if charge.stated]
+    if stated:
+        found.append(
+            source.claim(
+                "stated-training",
+                "These teachers brought models that were trained before the run; that the "
+                "training was the private one that the agreement states, nobody else saw.",
+                figures=[figure("teachers", ", ".join(stated))],
+                at=agreed(*(f"parties.{name}.stated" for name in stated)),
+            )
+        )
+    return found
+
+
+def over_time(source: Source) -> Answer:
+    """What all runs together spent."""
+    asked = "How much did all runs together spend, and what is left?"
+    topic = "total privacy loss over many releases; mixing with other releases"
+    points = (
+        _under_the_agreement(source),
+        source.missing(
+            "The total of each data set over all its agreements, and what its budget leaves: the "
+            "folder holds this run's entries of each ledger and no others.",
+            how="Ask each teacher for `secure-fedsa ledger show` of its data set. A head that the "
+            "key holder countersigned is in the folder: the ledger shown must contain it.",
+            figures=[
+                figure(f"entries in {teacher}'s ledger before this run's charge", position)
+                for teacher, position in source.positions.items()
+            ],
+            at=[source.place_of(teacher, "/position") for teacher in source.charges],
+        ),
+        source.missing(
+            "Releases from the same data by other software, or of other copies of the data: no "
+            "ledger counts what it was not told of.",
+            how="Ask the institutions what else they released.",
+        ),
+    )
+    if source.private:
+        text = "Shown for this agreement; not shown for each data set over all agreements."
+    else:
+        text = f"{NONE_HERE} Every total over these data sets is without a bound from now on."
+    return Answer("over-time", asked, topic, text, points)
+
+
+def _under_the_agreement(source: Source) -> Point:
+    ledgers = [source.place_of(teacher, "/body") for teacher in source.charges]
+    if not source.private:
+        return source.claim(
+            source.accounting_claim,
+            "Each charged ledger notes a use without differential privacy. It stands there for "
+            "ever: no later run with an epsilon is charged to that data set.",
+            figures=[figure("charged ledgers", len(source.charges))],
+            at=ledgers,
+        )
+    delta, budget = source.agreement.promise.delta, source.agreement.promise.agreement_budget
+    totals = {
+        teacher: charge.agreement_total.epsilon(delta) for teacher, charge in source.charges.items()
+    }
+    return source.claim(
+        "ledger-segments",
+        "What each teacher's data lost in all runs under this agreement so far, this one "
+        "included, as its ledger adds it up; no total is past the agreed budget.",
+        figures=[
+            *(bound(f"epsilon so far, {teacher}", total) for teacher, total in totals.items()),
+            bound("epsilon that the agreement allows all its runs", budget),
+            bound("delta", delta),
+        ],
+        at=[*agreed("privacy.agreement_budget"), *ledgers],
+    )
