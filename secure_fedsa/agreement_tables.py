@@ -68,9 +68,9 @@ class Promise:
     """What is promised of differential privacy, by whichever mechanism.
 
     Attributes:
-        unit: What one person contributes at most: a record, or ``max_records`` of them.
+        unit: Whom the promise is for: a record, or a person, of whom ``max_records`` count.
         neighbours: add-remove or replace-one.
-        max_records: Records of one person that the claim covers (m).
+        max_records: Records of one person that count (m).
         epsilon: Privacy loss bound that the noise is for, at ``delta``.
         delta: Probability that the bound fails.
         agreement_budget: Epsilon at ``delta`` that all runs under this agreement may

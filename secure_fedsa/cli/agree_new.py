@@ -140,7 +140,7 @@ def _add_terms(group: Any) -> None:
         metavar="N",
         type=whole(1),
         default=1,
-        help="records of one person that it covers (default: 1)",
+        help="records of one person that count; above 1 needs person ids in the data (default: 1)",
     )
     group.add_argument(
         "--budget", metavar="E", type=positive, help="epsilon of all runs (default: 10 x --epsilon)"

@@ -41,16 +41,17 @@ WORDS: dict[str, str] = {
     ),
     "privacy": "What the promise of differential privacy is.",
     "privacy.unit": (
-        'Whom the promise protects: one "record", or one "person" with up to max_records records '
-        "at a teacher. A person at several teachers loses epsilon at each."
+        'Whom the promise protects: one "record", or one "person", of whom at most max_records '
+        "records count at a teacher, by person ids in its data. A person at several teachers loses "
+        "epsilon at each."
     ),
     "privacy.neighbours": (
         '"add-remove": whether one record was there can hardly be told. "replace-one": nor which '
         "of two it was; that takes about twice the noise."
     ),
     "privacy.max_records": (
-        "Records of one person that the promise covers; 1 for the unit record. Noise grows in "
-        "proportion."
+        "Records of one person that count; what a person has beyond adds nothing. 1 for the unit "
+        "record. Noise grows in proportion."
     ),
     "privacy.epsilon": (
         "Bound of the privacy loss of one run at one teacher. Smaller protects more and teaches "

@@ -124,6 +124,7 @@ def simulate_without_noise(
             agreement=agreement,
             teacher=teacher.id,
             noise=nothing,
+            persons=teacher.persons,
         )
         # No noise was added, so none is to be taken off.
         scatter, count = between_scatter(

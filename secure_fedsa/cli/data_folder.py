@@ -19,6 +19,7 @@ from secure_fedsa.cli.npz import read_npz
 from secure_fedsa.cli.splits import DemoData, TeacherData, TeacherKind
 from secure_fedsa.errors import DataError
 from secure_fedsa.models.records import RecordSchema
+from secure_fedsa.privacy.contributions import check_persons
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ TEACHER_NAME = re.compile(r"teacher-[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 KINDS: tuple[TeacherKind, ...] = get_args(TeacherKind)
 
 STUDENT_ARRAYS = frozenset({"probes", "x", "y", "x_test", "y_test", "classes"})
-TEACHER_ARRAYS = frozenset({"x", "y", "classes", "kind"})
+TEACHER_ARRAYS = frozenset({"x", "y", "classes", "kind", "persons"})
 
 LIMIT_BYTES = 4 * 2**30
 MOST_TEACHERS = 256
@@ -209,6 +210,8 @@ def _teacher(file: Path, arrays: Arrays, schema: RecordSchema, like: np.dtype[An
         )
     _check_records(arrays["x"], f"{file.name}: array 'x'", schema, like)
     task = _class_names(arrays, file.name)
+    if "persons" in arrays:
+        check_persons(arrays["persons"], len(arrays["x"]), file.name)
     return TeacherData(
         id=file.stem,
         task=task,
@@ -216,6 +219,7 @@ def _teacher(file: Path, arrays: Arrays, schema: RecordSchema, like: np.dtype[An
         images=_settle(arrays["x"]),
         labels=_labels(arrays, "x", "y", file.name),
         kind=_kind(arrays, file.name),
+        persons=arrays.get("persons"),
     )
 
 

@@ -205,7 +205,7 @@ class Runner:
                 f"parties.{teacher.id}.stated.",
             )
         if agreement.route != ENCRYPTION_ONLY:
-            return PrivateData(teacher.images, teacher.labels)
+            return PrivateData(teacher.images, teacher.labels, teacher.persons)
         self.progress.say(f"  {teacher.id} trains its network, WITHOUT differential privacy")
         network = train_plain(
             teacher.images,

@@ -39,6 +39,7 @@ class TeacherData:
         labels: int64, shape (n,), in [0, len(task)); values outside are possible in
             data that somebody else made, and are for the teacher's own code to zero.
         kind: What the demo made it for, or None if nobody declared it.
+        persons: Whose each record is, integers or texts, shape (n,); None if nobody said.
     """
 
     id: str
@@ -47,6 +48,7 @@ class TeacherData:
     images: Records
     labels: IntArray
     kind: TeacherKind | None
+    persons: npt.NDArray[Any] | None = None
 
     def __repr__(self) -> str:
         return f"TeacherData(id={self.id!r}, task={self.task!r}, <private records>)"

@@ -25,9 +25,11 @@ from secure_fedsa.models.trainable import (
     initialise,
 )
 from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.contributions import check_persons
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
 from secure_fedsa.roles.model_teachers import adapter_of
+from secure_fedsa.roles.noisy_release import persons_missing
 
 _FREE_BYTES_NEEDED = 64 * 2**20
 
@@ -122,6 +124,10 @@ def check_brought(
     _check_route(brought, agreement, me)
     if isinstance(brought, PrivateData):
         check_records(brought.records, brought.labels, encoder, me)
+        if agreement.privacy is not None and agreement.privacy.unit == "person":
+            if brought.persons is None:
+                raise persons_missing(me)
+            check_persons(brought.persons, len(brought.records), me)
         if agreement.answers is not None and agreement.answers.saliency != "alignment":
             raise AgreementError(
                 "answers.saliency",

@@ -264,6 +264,7 @@ class LocalSite:
             agreement=self.agreement,
             teacher=self.me,
             noise=noise,
+            persons=self.private.persons,
         )
         self._note_locally(notes)
         return noisy

@@ -24,10 +24,15 @@ class PrivateData:
     Attributes:
         records: Shape (n, ...), as the public encoder takes them; n is private.
         labels: int64 (n,), numbers of the teacher's own classes.
+        persons: Whose each record is: integers from 0 up or texts, shape (n,); a negative number or
+            an empty text says that nobody knows, and such a record does not count. Needed if the
+            agreed unit is a person, and read only then: of each person the first ``max_records``
+            usable records count. A record with several labels stands once for each, under one id.
     """
 
     records: npt.NDArray[Any]
     labels: npt.NDArray[Any]
+    persons: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -162,7 +162,13 @@ def _record(agreement: Agreement, encoder: PublicEncoder) -> float:
 
     def read() -> None:
         read_private(
-            records, labels, encoder=encoder, agreement=agreement, teacher=teacher, noise=nothing
+            records,
+            labels,
+            encoder=encoder,
+            agreement=agreement,
+            teacher=teacher,
+            noise=nothing,
+            persons=np.arange(_RECORDS),
         )
 
     return _best(read, 2) / _RECORDS

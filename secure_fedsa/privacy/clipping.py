@@ -145,7 +145,7 @@ def summarise(
         raise DataError("Features and labels do not have the same number of records.")
     grid = check_grid(grid, dimension)
 
-    numbers, usable = _usable_labels(labels, classes)
+    numbers, usable = usable_labels(labels, classes)
     usable &= valid & _within(grid_rows, grid)
     sums = np.zeros((classes, dimension), dtype=np.int64)
     for label in range(classes):
@@ -175,8 +175,8 @@ def _within(rows: IntArray, grid: int) -> BoolArray:
     return small & short
 
 
-def _usable_labels(labels: npt.NDArray[Any], classes: int) -> tuple[IntArray, BoolArray]:
-    """Return labels as int64 (0 where unusable) and which of them are usable."""
+def usable_labels(labels: npt.NDArray[Any], classes: int) -> tuple[IntArray, BoolArray]:
+    """Return labels as int64 (0 where unusable) and which are whole numbers in [0, classes)."""
     if labels.dtype.kind not in "iuf":
         plain = [label if type(label) is int else -1 for label in labels.tolist()]
         labels = np.array([label if 0 <= label < classes else -1 for label in plain], np.int64)

@@ -57,7 +57,7 @@ def training_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
     """
     delta = probability(delta, "delta")
     trainings = tuple(events)
-    least = MIN_DELTA + _ROUNDING * sum(event.steps for event in trainings)
+    least = least_delta(trainings)
     if delta < least:
         raise PrivacyParameterError(
             f"A delta of {delta:g} is below what PLD accounting can state.",
@@ -68,12 +68,11 @@ def training_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
 
 @lru_cache(maxsize=256)  # each takes a good part of a second, and every check asks again
 def _training_epsilon(trainings: tuple[DpSgdTraining, ...], delta: float) -> float:
-    _refuse_hopeless(trainings, delta)
+    refuse_hopeless(trainings, delta)
     accountant = _accountant(min(event.noise_multiplier for event in trainings))
     for event in trainings:
         _compose(accountant, event)
-    rounding = _ROUNDING * sum(event.steps for event in trainings)
-    return float(accountant.get_epsilon(delta - rounding))
+    return float(accountant.get_epsilon(delta - rounding_of(trainings)))
 
 
 def noise_multiplier_for(
@@ -147,7 +146,22 @@ def runs_within(event: DpSgdTraining, budget: float, delta: float, *, most: int)
     return min(low, most)
 
 
-def _refuse_hopeless(trainings: Iterable[DpSgdTraining], delta: float) -> None:
+def rounding_of(trainings: Iterable[DpSgdTraining]) -> float:
+    """Return the probability that the library's rounding may be worth in composed trainings."""
+    return _ROUNDING * sum(event.steps for event in trainings)
+
+
+def least_delta(trainings: Iterable[DpSgdTraining]) -> float:
+    """Return the least delta at which composed trainings have an epsilon here."""
+    return MIN_DELTA + rounding_of(trainings)
+
+
+def interval_for(least_noise: float) -> float:
+    """Return the discretisation of privacy losses, for the least noise multiplier of several."""
+    return min(_INTERVAL, _STEP_SHARE / least_noise)
+
+
+def refuse_hopeless(trainings: Iterable[DpSgdTraining], delta: float) -> None:
     """Refuse, at once, what would take minutes to account and promise nothing in the end."""
     if not _renyi(trainings, delta, [2, 3, 4, 6, 8, 12, 16, 32, 64]) < MAX_EPSILON:
         raise PrivacyParameterError(
@@ -171,7 +185,7 @@ def _accountant(least_noise: float) -> PLDAccountant:
 
     return PLDAccountant(
         NeighboringRelation.ADD_OR_REMOVE_ONE,
-        value_discretization_interval=min(_INTERVAL, _STEP_SHARE / least_noise),
+        value_discretization_interval=interval_for(least_noise),
     )
 
 

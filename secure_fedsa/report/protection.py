@@ -6,12 +6,24 @@ import math
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.planning.unit_claims import NO_MU
 from secure_fedsa.privacy.cross_check import CrossCheck
 from secure_fedsa.privacy.training_check import TrainingCheck
 from secure_fedsa.report import wording
-from secure_fedsa.report.markup import Child, Markup, bullets, element, number, section, size, table
+from secure_fedsa.report.markup import (
+    Child,
+    Markup,
+    bullets,
+    element,
+    join,
+    number,
+    section,
+    size,
+    table,
+)
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
+from secure_fedsa.report.views import WHY_ONE_BOUND, ByView, by_view
 
 _VIEW_NAMES = {
     "other-teachers": "all other teachers",
@@ -114,11 +126,6 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         "privacy",
         "Differential privacy, by who looks",
         element("p", wording.privacy_statement(facts, summary) if simulated else meaning),
-        element(
-            "p",
-            "Every teacher adds noise of full strength by itself, so encryption and masks change "
-            "who sees what, but not this bound.",
-        ),
         *(element("p", element("strong", text)) for text in notices(facts.agreement)),
         table(
             f"Bound on one teacher's records against each view, delta {number(privacy.delta)}",
@@ -126,9 +133,35 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             rows,
             class_="stack nums",
         ),
+        *_units(by_view(facts.agreement)),
         element("h3", "What this does not cover"),
         bullets(wording.not_covered(facts, summary)),
     )
+
+
+def _units(claims: ByView) -> list[Child]:
+    """Return the table of what the same noise promises to whom, at several deltas."""
+    rows: list[list[Child]] = []
+    for claim in claims.units:
+        shown = [f"{number(e)} at {number(d)}" for d, e in claim.curve if e is not None]
+        rows.append(
+            [
+                join([claim.unit, element("span", claim.why, class_="sub")]),
+                "none" if claim.epsilon is None else number(claim.epsilon),
+                "; ".join(shown) or "-",
+                claim.accountant or "-",
+            ]
+        )
+    return [
+        element("h3", "The same noise, for other units"),
+        element("p", f"{WHY_ONE_BOUND} {NO_MU}"),
+        table(
+            "Epsilon by unit, the worst teacher",
+            ["Unit", "Epsilon at the agreed delta", "Epsilon at other deltas", "Accountant"],
+            rows,
+            class_="stack",
+        ),
+    ]
 
 
 def _accounting(check: CrossCheck) -> Markup:

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import DataError
 from secure_fedsa.models.saliency import quantise, teacher_saliency
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
-from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
+from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid, usable_labels
+from secure_fedsa.privacy.contributions import first_records
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
 from secure_fedsa.roles.scores import saliency_scale
@@ -64,6 +66,7 @@ def read_private(
     agreement: Agreement,
     teacher: str,
     noise: Noise,
+    persons: npt.NDArray[Any] | None = None,
 ) -> tuple[NoisySummary, LocalNotes]:
     """Return a teacher's noisy summary, and notes for its own operator only.
 
@@ -74,12 +77,22 @@ def read_private(
         agreement: The agreement.
         teacher: Whose records these are.
         noise: Drawn before this call, never used again.
+        persons: Whose each record is, shape (n,); read if the unit is a person, and needed then.
+
+    Raises:
+        DataError: If the unit is a person and ``persons`` is missing or of another form.
     """
     plan, privacy = noise_plan(agreement, teacher), agreement.mechanism
     encoding = encoder.encode(records)
     rows, valid = to_grid(encoding.values, privacy.clip_norm, privacy.grid)
+    valid &= encoding.valid
+    if privacy.unit == "person":
+        if persons is None:
+            raise persons_missing(teacher)
+        _, usable = usable_labels(labels, plan.shape.classes)
+        valid = first_records(persons, valid & usable, privacy.max_records)
     summary, notes = summarise(
-        rows, labels, valid & encoding.valid, plan.shape.classes, plan.count_unit, grid=privacy.grid
+        rows, labels, valid, plan.shape.classes, plan.count_unit, grid=privacy.grid
     )
     noisy = add_noise(
         summary,
@@ -89,6 +102,16 @@ def read_private(
         count_unit=plan.count_unit,
     )
     return noisy, notes
+
+
+def persons_missing(teacher: str) -> DataError:
+    """Return the error about records without person ids where the promise is about persons."""
+    return DataError(
+        f"{teacher}'s records come without person ids, and the agreed unit is a person.",
+        why="Only with them can each person be held to the agreed number of records.",
+        do='Give an array "persons" (sf.PrivateData, or the data file), or agree on the unit '
+        "record.",
+    )
 
 
 def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:

@@ -46,13 +46,17 @@ def test_a_folder_becomes_a_student_and_its_teachers(tmp_path: Path) -> None:
         tmp_path,
         student=student(classes=np.array(["no", "yes"])),
         teacher_b=teacher(x=np.asfortranarray(values), kind=np.array("noise")),
-        teacher_a=teacher(),
+        teacher_a=teacher(persons=np.array(list("aabbc") + [""] * 2)),
     )
     (tmp_path / "notes.txt").write_text("ignored")
     data = load_folder(tmp_path)
     assert data.class_names == ("no", "yes")
     assert [t.id for t in data.teachers] == ["teacher-a", "teacher-b"]
     assert [t.kind for t in data.teachers] == [None, "noise"]
+    owners = data.teachers[0].persons
+    assert owners is not None
+    assert owners.tolist() == ["a", "a", "b", "b", "c", "", ""]
+    assert data.teachers[1].persons is None
     assert data.teachers[1].task == ("red", "green", "blue")
     assert data.teachers[1].labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert np.array_equal(data.teachers[1].images, values.astype(np.float32))
@@ -112,6 +116,8 @@ def test_private_values_never_decide_whether_a_run_starts(
         ({"classes": np.array(["a", "a"])}, "'classes' has a name twice"),
         ({"classes": np.array(["a", "b\x1b[2J"])}, "'classes' has the name 'b\\x1b[2J'"),
         ({"classes": np.array(["a", "b" * 101])}, "1 to 100 printable characters"),
+        ({"persons": np.zeros(7)}, "The person ids of teacher-a.npz are not one for each record"),
+        ({"persons": np.zeros(6, int)}, "Expected integers or texts of shape (7,)"),
         ({"kind": np.array("good")}, "array 'kind' is 'good', expected one of relevant"),
     ],
 )

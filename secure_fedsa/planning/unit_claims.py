@@ -1,0 +1,300 @@
+"""What an agreement's noise promises to whom: a record, a person, an institution, a student.
+
+Every figure stands with the events that it was computed from, the neighbour relation, the unit and
+the accountant. Where nothing is promised, the figure is None and a sentence says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
+from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.privacy import accountant, groups, training_accountant
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.events import (
+    DiscreteGaussianRelease,
+    DpSgdTraining,
+    Event,
+    events_to_list,
+)
+from secure_fedsa.privacy.mechanisms import differing_coordinates, l2_sensitivity
+from secure_fedsa.roles.charges import planned_event
+from secure_fedsa.roles.noisy_release import noise_plan
+
+DELTAS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
+"""Where the curve of epsilon over delta is drawn, besides at the agreed delta."""
+
+LARGER_PERSONS = (2, 5, 10)
+"""Records of one person for whom a promise about one record is worked out."""
+
+_OF_TRAININGS = LARGER_PERSONS[:2]  # each takes seconds, and more records promise next to nothing
+
+_WORTH_STATING = 100.0  # epsilon: above it, a claim for a larger person is left out
+NO_MU = (
+    "No mu (Gaussian differential privacy) is claimed: of vectors of discrete Gaussians zCDP is "
+    "what is proved, and a sampled training is no Gaussian mechanism."
+)
+
+Curve = tuple[tuple[float, float | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitClaim:
+    """What holds for one kind of protected unit, against every view of a run.
+
+    Attributes:
+        id: ``agreed-unit``, ``one-record``, ``person-with-K-records``,
+            ``person-at-every-teacher``, ``institution`` or ``student-record``.
+        unit: The unit in words.
+        neighbours: Which data sets are compared, in words; empty where nothing is promised.
+        epsilon: Bound at ``delta``, for the worst teacher; None if nothing is promised.
+        delta: The agreed delta; None likewise.
+        curve: (delta, epsilon) over several deltas; epsilon None where it is not stated.
+        rho: zCDP parameter; None where the mechanism has none worth stating.
+        events: What the figures were computed from, by teacher.
+        accountant: Name of the accountant; empty where nothing is promised.
+        accountant_version: Its version.
+        why: Why the figures hold, what keeps them true, or why there are none.
+    """
+
+    id: str
+    unit: str
+    neighbours: str
+    epsilon: float | None
+    delta: float | None
+    curve: Curve
+    rho: float | None
+    events: dict[str, tuple[Event, ...]]
+    accountant: str
+    accountant_version: str
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the claim as a JSON-able dict; ``mu`` is there, and null."""
+        return {
+            "id": self.id,
+            "unit": self.unit,
+            "neighbours": self.neighbours,
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "curve": [list(point) for point in self.curve],
+            "rho": self.rho,
+            "mu": None,
+            "events": {name: events_to_list(events) for name, events in self.events.items()},
+            "accountant": self.accountant,
+            "accountant_version": self.accountant_version,
+            "why": self.why,
+        }
+
+
+def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
+    """Return what one run under an agreement promises, unit by unit.
+
+    The figures are those of one run; a data set's ledger has the total of all. Takes some seconds
+    for a training.
+
+    Raises:
+        PrivacyParameterError: If the agreement's numbers make no event.
+    """
+    events = {name: planned_event(agreement, name) for name in agreement.teachers}
+    nothing = (_institution(agreement), _student())
+    if agreement.privacy is None:
+        return (_unprotected(events), *nothing)
+    promised = [_agreed(agreement, events)]
+    if agreement.route == NOISY_RELEASE:
+        promised += _units_of_releases(agreement)
+    else:
+        promised += _larger_than_trained_for(agreement, events)
+    promised.append(_everywhere(agreement, events))
+    return (*promised, *nothing)
+
+
+def _agreed(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
+    promise = agreement.promise
+    if promise.unit == "record":
+        unit, why = "one record", "The mechanism is accounted for it."
+    else:
+        unit = f"one person, of whom at most {promise.max_records} records count"
+        why = (
+            "The software counts no more records of a person, by the ids in the teacher's data; "
+            "that the ids are right is the teacher's word."
+        )
+    return _claim(agreement, "agreed-unit", unit, _amounts(events), _held(events), why)
+
+
+def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
+    """Return claims for one record of a person, or for persons with several records."""
+    promise, mechanism = agreement.promise, agreement.mechanism
+    releases = {name: noise_plan(agreement, name) for name in agreement.teachers}
+    if promise.unit == "person":
+        single: dict[str, Event] = {}
+        for name, plan in releases.items():
+            reach = l2_sensitivity(mechanism.grid, plan.count_unit, promise.neighbours)
+            touched = differing_coordinates(plan.shape, promise.neighbours)
+            single[name] = DiscreteGaussianRelease(reach, plan.event.noise_scale, touched)
+        why = "The same noise, for the sensitivity of one record."
+        return [_claim(agreement, "one-record", "one record", _amounts(single), _held(single), why)]
+    found = []
+    for records in LARGER_PERSONS:
+        grown = {
+            name: groups.group_of_releases(plan.event, records) for name, plan in releases.items()
+        }
+        held: dict[str, tuple[Event, ...]] = {name: (event,) for name, event in grown.items()}
+        found.append(
+            _claim(
+                agreement,
+                f"person-with-{records}-records",
+                f"one person with at most {records} records",
+                {name: Amount.of(events) for name, events in held.items()},
+                held,
+                f"Group privacy: {records} records move a summary {records} times as far. It holds "
+                "for persons with no more records; nothing in this agreement bounds that.",
+            )
+        )
+    return [claim for claim in found if (claim.epsilon or 0.0) <= _WORTH_STATING]
+
+
+def _larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> list[UnitClaim]:
+    """Return claims for persons with several records of trainings by DP-SGD."""
+    delta, found = agreement.promise.delta, []
+    deltas = _deltas(delta)
+    for records in _OF_TRAININGS:
+        worst: list[float | None] = [0.0] * len(deltas)
+        try:
+            for event in dict.fromkeys(events.values()):
+                assert isinstance(event, DpSgdTraining)
+                one = groups.training_epsilons(event, records, deltas)
+                worst = [_larger(a, b) for a, b in zip(worst, one, strict=True)]
+        except PrivacyParameterError:
+            break
+        curve = tuple(zip(deltas, worst, strict=True))
+        epsilon = dict(curve)[delta]
+        if epsilon is None or epsilon > _WORTH_STATING:
+            break  # more records cost more
+        found.append(
+            UnitClaim(
+                id=f"person-with-{records}-records",
+                unit=f"one person with at most {records} records",
+                neighbours=_neighbours(agreement, f"one person with at most {records} records"),
+                epsilon=epsilon,
+                delta=delta,
+                curve=curve,
+                rho=None,
+                events=_held(events),
+                accountant=groups.NAME,
+                accountant_version=groups.VERSION,
+                why="Each step samples the person's records one by one (Ganesh 2024). It holds for "
+                "persons with no more records; nothing in this agreement bounds that.",
+            )
+        )
+    return found
+
+
+def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
+    unit = "one person with the agreed unit's records at every teacher"
+    if agreement.promise.unit == "record":
+        unit = "one person with one record at every teacher"
+    try:
+        amount = Amount.of(events.values())
+        amount.epsilon(agreement.promise.delta)
+    except PrivacyParameterError:
+        return _none(
+            "person-at-every-teacher", unit, "The teachers' losses add up beyond any claim."
+        )
+    why = (
+        f"The losses of {len(events)} teachers add up: each of them looks at records of its own, "
+        "and what leaves all of them is seen together. Somebody at fewer teachers loses less."
+    )
+    everyone = {"all": amount}
+    return _claim(agreement, "person-at-every-teacher", unit, everyone, _held(events), why)
+
+
+def _institution(agreement: Agreement) -> UnitClaim:
+    why = (
+        "Noise for records does not hide what an institution is. What else stands before that "
+        "differs by view: masks and encryption against most, nothing against some."
+    )
+    if agreement.privacy is None:
+        why = "There is no noise. What masks and encryption hide differs by view."
+    return _none("institution", "one institution with all its records", why)
+
+
+def _student() -> UnitClaim:
+    return _none(
+        "student-record",
+        "one labelled record of the student",
+        "The student's own labelled records are NOT protected: the question to the teachers, the "
+        "scores and the student itself are made from them without noise.",
+    )
+
+
+def _unprotected(events: dict[str, Event]) -> UnitClaim:
+    claim = _none(
+        "agreed-unit", "one record", "NO DIFFERENTIAL PRIVACY: the agreement promises none."
+    )
+    return UnitClaim(**{**_fields(claim), "events": _held(events)})
+
+
+def _fields(claim: UnitClaim) -> dict[str, Any]:
+    return {name: getattr(claim, name) for name in UnitClaim.__slots__}
+
+
+def _none(name: str, unit: str, why: str) -> UnitClaim:
+    return UnitClaim(name, unit, "", None, None, (), None, {}, "", "", why)
+
+
+def _claim(
+    agreement: Agreement,
+    name: str,
+    unit: str,
+    amounts: dict[str, Amount],
+    events: dict[str, tuple[Event, ...]],
+    why: str,
+) -> UnitClaim:
+    delta = agreement.promise.delta
+    curve = tuple((at, _worst(amounts, at)) for at in _deltas(delta))
+    releases = all(amount.releases_only for amount in amounts.values())
+    by = accountant if releases else training_accountant
+    return UnitClaim(
+        id=name,
+        unit=unit,
+        neighbours=_neighbours(agreement, unit),
+        epsilon=dict(curve)[delta],
+        delta=delta,
+        curve=curve,
+        rho=max(amount.rho for amount in amounts.values()) if releases else None,
+        events=events,
+        accountant=by.NAME,
+        accountant_version=by.VERSION,
+        why=why,
+    )
+
+
+def _amounts(events: dict[str, Event]) -> dict[str, Amount]:
+    return {name: Amount.of([event]) for name, event in events.items()}
+
+
+def _held(events: dict[str, Event]) -> dict[str, tuple[Event, ...]]:
+    return {name: (event,) for name, event in events.items()}
+
+
+def _worst(amounts: dict[str, Amount], delta: float) -> float | None:
+    try:
+        return max(amount.epsilon(delta) for amount in set(amounts.values()))
+    except PrivacyParameterError:
+        return None  # below what the accountant states
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _deltas(agreed: float) -> tuple[float, ...]:
+    return tuple(sorted({*DELTAS, agreed}, reverse=True))
+
+
+def _neighbours(agreement: Agreement, unit: str) -> str:
+    verb = "adding or removing" if agreement.promise.neighbours == "add-remove" else "replacing"
+    return f"data sets that differ by {verb} {unit}"

@@ -1,0 +1,233 @@
+"""Who looks at a run, alone and together, and what epsilon does not hide from them.
+
+The names are those of protocols/v1/threat-model.toml, which a test holds them to. Every teacher
+adds all of its noise by itself before anything leaves it, so one bound holds against every view
+and coalition; a smaller one for a weaker view would need a release that is linear in noise that
+teachers share, and no route has that. What differs is which facts about an *institution* a view
+sees: these no noise for records hides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from secure_fedsa.agreement import NOISY_RELEASE, Agreement
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
+from secure_fedsa.planning.unit_claims import NO_MU, UnitClaim, unit_claims
+
+READER: Final = "reader"
+OUTSIDER: Final = "outsider"
+
+WHY_ONE_BOUND = (
+    "Every teacher adds noise of full strength by itself before anything leaves it, and all that "
+    "others compute comes after. So one bound holds against every view and every coalition; none "
+    "is smaller, as no release here is linear in noise that teachers share."
+)
+
+_EVERYBODY = (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT, READER, OUTSIDER)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seer:
+    """A view or a coalition; ``colluding``: teachers in it that pool what they sent."""
+
+    kind: str
+    name: str
+    parties: tuple[str, ...]
+    colluding: str = "none"  # none, few (up to max_colluding), many, all others
+
+
+_SEERS: dict[str, _Seer] = {
+    "other-teachers": _Seer("view", "all other teachers, each alone", (TEACHER,)),
+    "aggregator": _Seer("view", "aggregator", (AGGREGATOR,)),
+    "key-holder": _Seer("view", "key holder", (KEY_HOLDER,)),
+    "student": _Seer("view", "student", (STUDENT,)),
+    "auditor": _Seer("view", "auditor, or any reader of the run folder", (READER,)),
+    "all-others-together": _Seer("view", "all other parties together", _EVERYBODY, "all"),
+    "coalitions.other-teachers": _Seer(
+        "coalition", "up to max_colluding other teachers", (TEACHER,), "few"
+    ),
+    "coalitions.aggregator-side": _Seer(
+        "coalition", "aggregator, alone or with the student", (AGGREGATOR, STUDENT)
+    ),
+    "coalitions.key-holder": _Seer("coalition", "key holder", (KEY_HOLDER,)),
+    "coalitions.reader": _Seer("coalition", "reader of the run folder", (READER,)),
+    "coalitions.aggregator-and-key-holder": _Seer(
+        "coalition",
+        "aggregator with key holder, with or without the student",
+        (AGGREGATOR, KEY_HOLDER, STUDENT),
+    ),
+    "coalitions.aggregator-and-teachers": _Seer(
+        "coalition",
+        "aggregator, alone or with the student, and up to max_colluding teachers",
+        (TEACHER, AGGREGATOR, STUDENT),
+        "few",
+    ),
+    "coalitions.key-holder-and-teachers": _Seer(
+        "coalition",
+        "key holder with j teachers, up to max_colluding",
+        (KEY_HOLDER, TEACHER),
+        "few",
+    ),
+    "coalitions.max-colluding": _Seer(
+        "coalition",
+        "up to max_colluding teachers with aggregator, key holder and student",
+        (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT),
+        "few",
+    ),
+    "coalitions.more-teachers": _Seer(
+        "coalition", "more than max_colluding teachers, without the others", (TEACHER,), "many"
+    ),
+    "coalitions.aggregator-and-more-teachers": _Seer(
+        "coalition",
+        "aggregator, alone or with the student, and more than max_colluding teachers",
+        (TEACHER, AGGREGATOR, STUDENT),
+        "many",
+    ),
+    "coalitions.key-holder-and-more-teachers": _Seer(
+        "coalition",
+        "key holder with j teachers, more than max_colluding",
+        (KEY_HOLDER, TEACHER),
+        "many",
+    ),
+    "coalitions.all-others": _Seer("coalition", "everybody else together", _EVERYBODY, "all"),
+    "coalitions.forger": _Seer("coalition", "anybody who makes up a run folder", (OUTSIDER,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ViewClaim:
+    """What holds against one view or coalition, and what it sees all the same.
+
+    Attributes:
+        id: Its name in the threat model; that of a coalition begins with ``coalitions.``.
+        kind: ``view`` or ``coalition``.
+        name: Who that is, in words.
+        parties: The roles in it.
+        epsilon: Bound for the agreed unit of one teacher outside; None if nothing is promised.
+        delta: The agreed delta; None likewise.
+        institution_facts: Facts about one teacher as an institution that it sees, in words.
+    """
+
+    id: str
+    kind: str
+    name: str
+    parties: tuple[str, ...]
+    epsilon: float | None
+    delta: float | None
+    institution_facts: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the claim as a JSON-able dict."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "parties": list(self.parties),
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "claim": "agreed-unit",
+            "institution_facts": list(self.institution_facts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ByView:
+    """Everything that a run under an agreement promises, by unit and by view.
+
+    Attributes:
+        units: What holds for whom; the first is the agreed unit.
+        views: Against whom; all by the claim of the agreed unit.
+    """
+
+    units: tuple[UnitClaim, ...]
+    views: tuple[ViewClaim, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all claims as a JSON-able dict."""
+        return {
+            "units": [claim.to_dict() for claim in self.units],
+            "views": [claim.to_dict() for claim in self.views],
+            "why_one_bound": WHY_ONE_BOUND if self.units[0].epsilon is not None else None,
+            "mu": NO_MU,
+        }
+
+
+def by_view(agreement: Agreement) -> ByView:
+    """Return what one run under an agreement promises, by unit and by view.
+
+    Raises:
+        PrivacyParameterError: If the agreement's numbers make no event.
+    """
+    units = unit_claims(agreement)
+    agreed = units[0]
+    views = tuple(
+        ViewClaim(
+            id=name,
+            kind=seer.kind,
+            name=seer.name,
+            parties=seer.parties,
+            epsilon=agreed.epsilon,
+            delta=agreed.delta,
+            institution_facts=_facts(agreement, seer),
+        )
+        for name, seer in _SEERS.items()
+    )
+    return ByView(units, views)
+
+
+def _facts(agreement: Agreement, seer: _Seer) -> tuple[str, ...]:
+    if seer.parties == (OUTSIDER,):
+        return ("none: it makes up what it shows",)
+    found = [
+        "the names of its classes, and that it takes part: they stand in the agreement",
+        "whether it was selected: rosters are public",
+        "its data set's id, and what runs under this agreement spent of it: from its ledger",
+    ]
+    found += _score(agreement, seer)
+    found += _signals(agreement, seer)
+    return tuple(found)
+
+
+def _score(agreement: Agreement, seer: _Seer) -> list[str]:
+    he, published = agreement.protection.he, agreement.publish.scores
+    if published == "values" or KEY_HOLDER in seer.parties:
+        return ["its score: how well its noisy saliency fits the student's question"]
+    if not he and AGGREGATOR in seer.parties:
+        return ["its score, as encryption is off"]
+    return ["its place in the order of scores"] if published == "order" else []
+
+
+def _signals(agreement: Agreement, seer: _Seer) -> list[str]:
+    """Return what is seen of a teacher's signals: the sum, a smaller sum, or the signal itself."""
+    he, publish = agreement.protection.he, agreement.publish
+    own = _own_signal(agreement)
+    if seer.colluding == "all":
+        return [f"at most {own}: masks and encryption no longer help"]
+    inside = publish.ciphertexts or {AGGREGATOR, KEY_HOLDER} & set(seer.parties)
+    if not he and inside:
+        return [f"{own}, as encryption is off"]
+    if not (publish.sums or STUDENT in seer.parties or agreement.custody in seer.parties):
+        return []
+    told = _what_a_sum_tells(agreement)
+    if seer.colluding == "many":
+        return [f"the sum over the members outside it; if only one is outside, {own}"]
+    if seer.colluding == "few":
+        return [f"the sum over the members outside it, at least two: {told}"]
+    return [f"the sum over all members: {told}"]
+
+
+def _own_signal(agreement: Agreement) -> str:
+    if agreement.route == NOISY_RELEASE:
+        return (
+            "its noisy signals, which show its classes' number, balance and geometry as far as the "
+            "noise lets them, and about how many records it has"
+        )
+    return "its model's signals, which show what its model tells apart, and how well"
+
+
+def _what_a_sum_tells(agreement: Agreement) -> str:
+    if agreement.route == NOISY_RELEASE:
+        return "what their classes together tell apart, and about how many records they have in all"
+    return "what their models together tell apart"
