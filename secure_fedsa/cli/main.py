@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from secure_fedsa.cli import (
     agree,
+    audit,
     benchmark,
     demo_command,
     keys,
@@ -27,7 +28,7 @@ from secure_fedsa.cli.refusals import refuse, tell
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 
 READER_GONE = 141  # as a shell says of a program that SIGPIPE ended
-COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report, benchmark)
+COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report, audit, benchmark)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -81,9 +81,9 @@ def _against_whom(source: Source) -> list[Point]:
 
 def _own_machines(source: Source) -> list[Point]:
     claims = {
-        "private-summary": "That its own machine clipped, encoded and summed the records as agreed.",
-        "private-training": "That its own machine trained the model as agreed, after the charge.",
-        "stated-training": "That the model was trained before the run as the agreement states.",
+        "private-summary": "That each one's own machine clipped, encoded and summed its records as agreed.",
+        "private-training": "That each one's own machine trained its model as agreed, after the charge.",
+        "stated-training": "That its model was trained before the run as the agreement states.",
         "own-model": "That what was sent is what its own model says about the agreed probes.",
         "data-was-real": "That the records were real, and of the data set that its ledger names.",
     }
@@ -227,10 +227,10 @@ def _noise_of_a_class(source: Source) -> Point:
     length = math.sqrt(source.agreement.encoder.dimension) * event.noise_scale / mechanism.grid
     return source.claim(
         "ledger-segments",
-        "Noise is of one strength for every class, so a class of few records is drowned in it: "
-        "its noisy count is off by the records below, and with fewer records than the second "
-        "figure its noise is longer than any one record. Counts below the floor are taken for "
-        "the floor, which pulls the means of rare classes toward nothing.",
+        "Noise is of one strength for every class, so a class of few records is drowned in it. "
+        "Its noisy count is off by about the first figure; with fewer records than the second, the "
+        "noise of its mean is about as long as a record can be, or longer. A noisy count below the "
+        "floor is taken for the floor, which makes such a class count for less than it is.",
         figures=[
             figure("standard deviation of a class count, records", event.noise_scale / unit),
             figure("records of a class whose mean has noise of one clip norm", length),

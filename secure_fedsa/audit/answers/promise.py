@@ -43,11 +43,11 @@ def unit(source: Source) -> Answer:
     ]
     if promise.unit == "person":
         points.append(
-            source.missing(
-                f"That no person has more than {promise.max_records:,} records at a teacher: the "
-                "claim holds for persons with at most so many, and the folder does not show how "
-                "records belong to persons.",
-                how="Ask each teacher how it counts the records of a person.",
+            source.claim(
+                "private-summary",
+                f"That of each person no more than {promise.max_records:,} records added anything, "
+                "by the ids of persons in the institution's own data. Somebody under two ids "
+                "counts as two persons.",
                 at=agreed("privacy.max_records"),
             )
         )
