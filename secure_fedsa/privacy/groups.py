@@ -86,7 +86,7 @@ def _composed(event: DpSgdTraining, records: int) -> PLDAccountant:
         value_discretization_interval=interval_for(event.noise_multiplier),
     )
     shifts = list(range(records + 1))
-    chances = [float(chance) for chance in binom.pmf(shifts, records, event.sampling_rate)]
+    chances = [float(binom.pmf(shift, records, event.sampling_rate)) for shift in shifts]
     step = MixtureOfGaussiansDpEvent(event.noise_multiplier, [float(s) for s in shifts], chances)
     accountant.compose(step, event.steps)
     return accountant
