@@ -74,14 +74,23 @@ def _document(
     A file that is read again must be the one that was checked: the open folder remembers its hash.
     """
     from secure_fedsa.audit.answers import answer
+    from secure_fedsa.audit.answers.audit_result import read_audit_result
     from secure_fedsa.audit.answers.document import document
     from secure_fedsa.audit.answers.source import read_source
     from secure_fedsa.audit.folder import Folder
     from secure_fedsa.audit.verify import verify_evidence
+    from secure_fedsa.cli.progress import Progress
 
+    result = options.audit_result
+    measured = None if result is None else read_audit_result(result)
+    progress = Progress()
+    progress.say("Checking the folder")
     with Folder(folder) as evidence:
         verdict = verify_evidence(evidence, trust)
-        source = read_source(evidence, verdict, trusted=str(options.trust or ""))
+        progress.say("Answering; of trainings, working out the larger units takes some seconds")
+        source = read_source(
+            evidence, verdict, trusted=str(options.trust or ""), audit_result=measured
+        )
         return document(source, answer(source))
 
 

@@ -27,7 +27,7 @@ Value = dict[str, Any]
 _LINKS_SHOWN = 8
 _FIGURES_SHOWN = 60
 _HASH_SHOWN = 16
-_MARKS = {"shown": "●", "attested": "◐", "not shown": "○", "not applicable": "–"}
+_MARKS = {"shown": "●", "attested": "◐", "not shown": "○", "not applicable": "-"}
 _STYLE = """
 .mark{display:inline-block;white-space:nowrap;border-radius:.75rem;padding:.02rem .6rem;
 font-size:.84rem;font-weight:600;border:1px solid currentColor}
@@ -44,11 +44,10 @@ font-size:.84rem;font-weight:600;border:1px solid currentColor}
 .figs{width:auto;margin:.3rem 0}.figs th{font-weight:400;color:var(--soft);max-width:26rem}
 .figs .scroll{margin:0}
 .where{font-size:.86rem;color:var(--soft);max-width:none}
-.where a{color:var(--accent)}
 .topic{color:var(--soft);font-size:.88rem;margin:-.4rem 0 .6rem}
 .short{font-size:1.05rem;font-weight:600}
 h2 .mark{font-size:.84rem;vertical-align:.1em}
-main a{color:var(--accent)}
+a{color:var(--accent)}
 dl.counts{display:flex;flex-wrap:wrap;gap:.5rem 1.4rem;margin:1rem 0}
 dl.counts div{display:flex;gap:.5rem;align-items:baseline}
 dl.counts dd{margin:0;font-variant-numeric:tabular-nums}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from secure_fedsa.audit.answers.model import STATUSES, Answer, Status
+from secure_fedsa.audit.answers.proof import ALARMED
 from secure_fedsa.audit.answers.registry import registry
 from secure_fedsa.audit.answers.source import Source
 from secure_fedsa.report.wording import limits, warnings
@@ -34,15 +35,23 @@ def document(source: Source, answers: Sequence[Answer]) -> dict[str, Any]:
         "agreement": facts.agreement_hash,
         "title": facts.agreement.title,
         "route": facts.agreement.route,
-        "warnings": warnings(source.summary),
+        "warnings": [*warnings(source.summary), *_alarms(source)],
         "limits": limits(identities_checked=source.verdict.identities_checked),
         "guideline": dict(GUIDELINE),
         "statuses": dict(STATUSES),
         "questions": _counted(found.status for found in answers),
         "points": _counted(point.status for found in answers for point in found.points),
+        "by_view": source.by_view.to_dict(),
         "answers": [found.to_json() for found in answers],
+        "audit_result": source.audit_result and source.audit_result.to_json(),
         "registry": registry(source),
     }
+
+
+def _alarms(source: Source) -> list[str]:
+    if source.audit_result is None or source.audit_result.passed:
+        return []
+    return [f"{ALARMED}: {'; '.join(source.audit_result.alarms)}."]
 
 
 def _counted(found: Iterable[Status]) -> dict[str, int]:

@@ -10,12 +10,14 @@ from secure_fedsa.agreement import (
     Agreement,
 )
 from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
+from secure_fedsa.audit.answers.promise import NO_BOUND
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
 from secure_fedsa.engines.run_folder import RELEASE_LOG_FILE
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import count_unit
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
+from secure_fedsa.report.views import WHY_ONE_BOUND
 from secure_fedsa.signals import from_int64_bytes
 
 _SHOWN_CLASSES = 40
@@ -44,9 +46,7 @@ def trust(source: Source) -> Answer:
             ],
         )
         if agreement.protection.he
-        else source.missing(
-            wording.ENCRYPTION_OFF, at=agreed("protection.he", "protection.masks")
-        )
+        else source.missing(wording.ENCRYPTION_OFF, at=agreed("protection.he", "protection.masks"))
     )
     points.append(_machines(source))
     if not source.private:
@@ -65,14 +65,14 @@ def trust(source: Source) -> Answer:
 def _against_whom(source: Source) -> list[Point]:
     if not source.private:
         return [source.missing(NO_DIFFERENTIAL_PRIVACY)]
-    views = source.summary["epsilon_by_view"]
     return [
         source.claim(
             source.accounting_claim,
-            "Each teacher adds all of its noise itself, before anything leaves it. So one bound "
-            "holds against each of the others, and against all of them together.",
+            WHY_ONE_BOUND,
             figures=[
-                bound(f"epsilon against {view}", float(epsilon)) for view, epsilon in views.items()
+                bound(f"epsilon against {view.name}", view.epsilon)
+                for view in source.by_view.views
+                if view.epsilon is not None
             ],
             at=[*summed_up("/epsilon_by_view"), *agreed("protection.dp")],
         )
@@ -81,8 +81,8 @@ def _against_whom(source: Source) -> list[Point]:
 
 def _own_machines(source: Source) -> list[Point]:
     claims = {
-        "private-summary": "That each one's own machine clipped, encoded and summed its records as agreed.",
-        "private-training": "That each one's own machine trained its model as agreed, after the charge.",
+        "private-summary": "That its own machine clipped, encoded and summed records as agreed.",
+        "private-training": "That its own machine trained the model as agreed, after the charge.",
         "stated-training": "That its model was trained before the run as the agreement states.",
         "own-model": "That what was sent is what its own model says about the agreed probes.",
         "data-was-real": "That the records were real, and of the data set that its ledger names.",
@@ -153,17 +153,14 @@ def custody(source: Source) -> Answer:
         source.missing(
             "Erasure by the student and by teachers outside the sum; copies below a file system.",
         ),
-        *(
-            source.missing(text, at=agreed("publish"))
-            for text in wording.withheld(agreement)
-        ),
+        *(source.missing(text, at=agreed("publish")) for text in wording.withheld(agreement)),
     ]
     text = (
         f"Records stay at their institutions; the key of the sum was {agreement.custodian}'s. "
         "Erasure is attested."
     )
     if not agreement.protection.he:
-        text = "Records stay at their institutions; single signals were open to whoever was on the way."
+        text = "Records stay at their institutions; single signals were open on their way."
     return Answer("custody", asked, topic, text, tuple(points))
 
 
@@ -249,11 +246,12 @@ def not_covered(source: Source) -> Answer:
     topic = "what differential privacy does not promise"
     points = [
         _visible(source),
+        _by_view(source),
         *(source.missing(text) for text in wording.not_covered(source.facts, source.summary)),
     ]
     text = "The student's own records, and facts about institutions as a whole."
     if not source.private:
-        text = f"Everything. {NO_DIFFERENTIAL_PRIVACY}"
+        text = f"Everything. {NO_BOUND}"
     return Answer("not-covered", asked, topic, text, tuple(points))
 
 
@@ -279,6 +277,18 @@ def _visible(source: Source) -> Point:
             *agreed("publish", *(f"parties.{name}.classes" for name in agreement.teachers)),
             (source.roster_file, "/body"),
         ],
+    )
+
+
+def _by_view(source: Source) -> Point:
+    return source.claim(
+        "policy",
+        "What each view and coalition sees of one institution as a whole, by what the agreement "
+        "publishes and who holds the key. No noise for records hides any of it.",
+        figures=[
+            figure(view.name, "; ".join(view.institution_facts)) for view in source.by_view.views
+        ],
+        at=agreed("publish", "custody", "protection", "selection.max_colluding"),
     )
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.agreement import PRIVATE_TRAINING
-from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
+from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
-from secure_fedsa.errors import PrivacyParameterError
-from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
 
 _FALSE_ALARMS = 0.05
-NONE_HERE = "NO DIFFERENTIAL PRIVACY: the agreement has none, so there is nothing to ask for here."
+NONE_HERE = "NO DIFFERENTIAL PRIVACY: the agreement has none, so this question has no answer."
+NO_BOUND = "NO DIFFERENTIAL PRIVACY: nothing bounds what the run tells of a record."
 
 
 def nothing_to_ask() -> tuple[Point, ...]:
@@ -33,13 +32,16 @@ def unit(source: Source) -> Answer:
         source.claim(
             "signatures",
             f"By the agreement that every party signed, the unit is {words}.",
-            figures=[figure("unit", promise.unit), figure("records of a unit", promise.max_records)],
+            figures=[
+                figure("unit", promise.unit),
+                figure("records of a unit", promise.max_records),
+            ],
             at=[
                 *agreed("privacy.unit", "privacy.max_records"),
                 *summed_up("/privacy_unit"),
             ],
         ),
-        _at_several(source),
+        _other_units(source),
     ]
     if promise.unit == "person":
         points.append(
@@ -54,24 +56,19 @@ def unit(source: Source) -> Answer:
     return Answer("unit", asked, topic, f"The unit is {words}, at one teacher.", tuple(points))
 
 
-def _at_several(source: Source) -> Point:
-    """Return what a unit loses that is at every charged teacher: the bounds compose."""
-    delta, count = source.agreement.promise.delta, len(source.charges)
-    text = (
-        f"The same unit at several teachers is covered by no single bound: what it loses adds up. "
-        f"Of a unit that all {count} charged teachers have"
-    )
-    figures: list[Figure] = [figure("teachers", count)]
-    try:
-        total = Amount.sum(charge.cost for charge in source.charges.values()).epsilon(delta)
-    except PrivacyParameterError:
-        text += " no accountant here states a finite bound."
-    else:
-        text += " the bound is the one below."
-        figures += [bound("epsilon at all teachers together", total), bound("delta", delta)]
+def _other_units(source: Source) -> Point:
+    """Return what the same noise promises to larger units."""
+    figures = [
+        bound(f"epsilon for {claim.unit}", claim.epsilon)
+        for claim in source.by_view.units
+        if claim.epsilon is not None
+    ]
     return source.claim(
-        "ledger-segments",
-        text,
+        source.accounting_claim,
+        "The same noise promises other units what stands below, at the agreed delta, worked out "
+        "from the charged events. A person with more records than a line says, or at more "
+        "teachers, loses more. An institution as a whole, and the student's records, are promised "
+        "nothing.",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
     )
@@ -110,7 +107,7 @@ def parameters(source: Source) -> Answer:
     asked = "How much can a unit of the data lose in this run, at most?"
     topic = "privacy parameters, and what they mean"
     if not source.private:
-        return Answer("parameters", asked, topic, NO_DIFFERENTIAL_PRIVACY, _no_parameters(source))
+        return Answer("parameters", asked, topic, NO_BOUND, _no_parameters(source))
     agreement, summary = source.agreement, source.summary
     epsilon, delta = float(summary["epsilon"]), agreement.promise.delta
     rho = summary["accounting"].get("rho")
@@ -137,11 +134,26 @@ def parameters(source: Source) -> Answer:
             *(source.place_of(teacher, "/body/events") for teacher in source.charges),
         ],
     )
-    points = [claimed, *_of_trainings(source)]
+    points = [claimed, _curve(source), *_of_trainings(source)]
     text = f"Epsilon {bound('', epsilon).text} at delta {bound('', delta).text}, for each teacher"
     if agreement.route == PRIVATE_TRAINING:
         text += ", if the noise were exact: that of a training is floating-point"
     return Answer("parameters", asked, topic, f"{text}.", tuple(points))
+
+
+def _curve(source: Source) -> Point:
+    """Return the bound at other deltas, which say more than one pair."""
+    agreed_unit = source.by_view.units[0]
+    return source.claim(
+        source.accounting_claim,
+        "The same noise at other deltas: each pair holds.",
+        figures=[
+            bound(f"epsilon at delta {bound('', delta).text}", epsilon)
+            for delta, epsilon in agreed_unit.curve
+            if epsilon is not None
+        ],
+        at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
+    )
 
 
 def hits(epsilon: float, delta: float, false_alarms: float) -> float:
@@ -161,8 +173,7 @@ def _no_parameters(source: Source) -> tuple[Point, ...]:
     ledgers = [source.place_of(teacher, "/body/events") for teacher in source.charges]
     return (
         source.missing(
-            "A bound on what single records give away: there is none, against nobody, for no "
-            "unit. Whatever the opened sum, the scores and the student tell of a record, they tell.",
+            NO_DIFFERENTIAL_PRIVACY,
         ),
         source.claim(
             source.accounting_claim,
@@ -218,7 +229,7 @@ def over_time(source: Source) -> Answer:
     if source.private:
         text = "Shown for this agreement; not shown for each data set over all agreements."
     else:
-        text = f"{NONE_HERE} Every total over these data sets is without a bound from now on."
+        text = "NO DIFFERENTIAL PRIVACY: from now on no total over these data sets has a bound."
     return Answer("over-time", asked, topic, text, points)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from secure_fedsa.audit.answers.model import Answer, Point, figure
+from secure_fedsa.audit.answers.audit_result import AuditResult, Measured
+from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
 from secure_fedsa.audit.answers.promise import NONE_HERE, nothing_to_ask
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
 from secure_fedsa.messages import AGGREGATOR, STUDENT
 from secure_fedsa.report import claims, wording
 from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
+
+ALARMED = "THE MEASURED LOSS DOES NOT FIT THE CLAIM"
 
 
 def evidence(source: Source) -> Answer:
@@ -23,10 +26,7 @@ def evidence(source: Source) -> Answer:
             figures=[figure(claim, claims.WORDS[claim]) for claim in verdict.recomputed],
             at=[(RECEIPT_FILE, "/payload")],
         ),
-        *(
-            source.claim(entry["claim"], claims.WORDS[entry["claim"]])
-            for entry in verdict.attested
-        ),
+        *(source.claim(entry["claim"], claims.WORDS[entry["claim"]]) for entry in verdict.attested),
         source.claim(
             "signatures",
             "Who signed the receipt.",
@@ -76,8 +76,9 @@ def measured(source: Source) -> Answer:
     topic = "correct implementation; testing with planted records"
     if not source.private:
         return Answer("measured", asked, topic, NONE_HERE, nothing_to_ask())
+    result = source.audit_result
     points = (
-        _no_audit(),
+        _no_audit() if result is None else _audit(result),
         source.missing(
             "The noise of this run: without the records nobody can tell it from them, so it can "
             "only be tested on records that were planted.",
@@ -89,7 +90,49 @@ def measured(source: Source) -> Answer:
             at=summed_up("/versions"),
         ),
     )
-    return Answer("measured", asked, topic, "No measurement came with this run.", points)
+    text = "No measurement came with this run."
+    if result is not None:
+        text = f"By {result.file}: {_outcome(result)}"
+    return Answer("measured", asked, topic, text, points)
+
+
+def _outcome(result: AuditResult) -> str:
+    if not result.passed:
+        return f"{ALARMED}: {result.alarms[0]}."
+    best = max((found for found in result.bounds if found.epsilon), key=_share, default=None)
+    if best is None or best.epsilon is None:
+        return "no alarm, and no lower bound above nothing."
+    return (
+        f"no alarm; epsilon is at least {best.epsilon:.4g} with {result.confidence:.0%} confidence "
+        f"({best.method}, {best.teacher}), where {best.claim:.4g} is claimed."
+    )
+
+
+def _share(found: Measured) -> float:
+    return (found.epsilon or 0.0) / found.claim if found.claim else 0.0
+
+
+def _audit(result: AuditResult) -> Point:
+    """Return what an unsigned file says that was measured."""
+    text = (
+        "Lower bounds on epsilon of this agreement's code, measured on planted records. The file "
+        "is no part of the run and nobody signed it; a bound below the claim proves nothing, one "
+        "above it would refute it."
+    )
+    if not result.passed:
+        text = f"{ALARMED}: {'; '.join(result.alarms)}. {text}"
+    figures = [
+        figure("file", result.file),
+        figure("SHA-256 of the file", result.sha256),
+        figure("canaries at each teacher", result.canaries),
+        figure("releases measured together", result.runs),
+        bound("delta", result.delta),
+        figure("confidence of each bound", result.confidence),
+    ]
+    for found in result.bounds:
+        figures.append(figure(f"{found.teacher}, {found.method}: epsilon at least", found.epsilon))
+        figures.append(figure(f"{found.teacher}: epsilon claimed", found.claim))
+    return Point("attested", text, by=(f"whoever made {result.file}",), figures=tuple(figures))
 
 
 def _no_audit() -> Point:

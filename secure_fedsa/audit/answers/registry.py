@@ -120,11 +120,7 @@ def _model(source: Source) -> dict[str, Any]:
         "model_name_details": noise if source.private else NO_DIFFERENTIAL_PRIVACY,
         "actors": "; ".join(f"{name} ({role})" for name, role in roles.items())
         + ". "
-        + (
-            wording.encryption_on(agreement)
-            if agreement.protection.he
-            else wording.ENCRYPTION_OFF
-        ),
+        + (wording.encryption_on(agreement) if agreement.protection.he else wording.ENCRYPTION_OFF),
         "release_type": "One release",
         "release_type_details": _release_details(source),
         "data_source_type": None,

@@ -18,6 +18,7 @@ from secure_fedsa.planning import Promises, check_promises
 from secure_fedsa.privacy.events import Event
 from secure_fedsa.privacy.ledger_books import Charge, verify_segment
 from secure_fedsa.report.summary import RunFacts, facts_of
+from secure_fedsa.report.views import ByView, by_view
 from secure_fedsa.wire import bodies
 
 Place = tuple[str, str]
@@ -44,6 +45,7 @@ class Source:
         log_position: Place of the release in the key holder's log.
         message_sizes: Bytes of each file of the transcript.
         hashes: SHA-256 of every file that an answer may name.
+        by_view: What the agreed noise promises, by unit and by who looks.
         audit_result: An empirical audit that the reader brought along, if any.
     """
 
@@ -60,6 +62,7 @@ class Source:
     log_position: int
     message_sizes: dict[str, int]
     hashes: dict[str, str]
+    by_view: ByView
     audit_result: AuditResult | None = None
 
     @property
@@ -164,14 +167,21 @@ def read_source(
 
     Raises:
         VerificationError: If a file changed since it was checked.
+        UsageError: If the empirical audit is of another agreement.
     """
     agreement = verdict.facts.agreement
+    if audit_result is not None:
+        audit_result.require_of(verdict.facts.agreement_hash)
     kinds = {name: found[1] for name in evidence.names if (found := sender_and_kind(name))}
     bodies_of = {
-        kind: {name: decode(evidence.read(name), name)["body"] for name in kinds if kinds[name] == kind}
+        kind: {
+            name: decode(evidence.read(name), name)["body"] for name in kinds if kinds[name] == kind
+        }
         for kind in ("roster", "release")
     }
-    roster_file = max(bodies_of["roster"], key=lambda name: int(bodies_of["roster"][name]["number"]))
+    roster_file = max(
+        bodies_of["roster"], key=lambda name: int(bodies_of["roster"][name]["number"])
+    )
     (release_file,) = bodies_of["release"]
     roster = bodies.from_json(Roster, bodies_of["roster"][roster_file])
     release = bodies.from_json(Release, bodies_of["release"][release_file])
@@ -200,6 +210,7 @@ def read_source(
         log_position=int(log["position"]),
         message_sizes={name: evidence.size(name) for name in kinds},
         hashes={name: evidence.sha256(name) for name in evidence.names},
+        by_view=by_view(agreement),
         audit_result=audit_result,
     )
 

@@ -171,7 +171,8 @@ def accountant(source: Source) -> Answer:
             "Which versions of the software the run itself had, and the figures that its own "
             "accountants gave beside the headline.",
             figures=[
-                figure(name, version) for name, version in sorted(source.summary["versions"].items())
+                figure(name, version)
+                for name, version in sorted(source.summary["versions"].items())
             ],
             at=summed_up("/versions", "/accountant", "/accounting"),
         ),
@@ -236,8 +237,8 @@ def choices(source: Source) -> Answer:
 
 def _selection(source: Source) -> Point:
     how = {
-        NOISY_RELEASE: "of their noisy summaries, so that the choice costs nothing more",
-        PRIVATE_TRAINING: "of their privately trained models, so that the choice costs nothing more",
+        NOISY_RELEASE: "of their noisy summaries: the choice costs nothing more",
+        PRIVATE_TRAINING: "of their privately trained models: the choice costs nothing more",
         ENCRYPTION_ONLY: "of their models, and nothing bounds what the choice tells of records",
     }[source.agreement.route]
     selection = source.agreement.selection
