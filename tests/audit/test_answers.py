@@ -325,20 +325,14 @@ def changed(**clauses: Any) -> dict[str, Answer]:
         ({"privacy__count_floor": 7.0}, "small-groups", "count floor, records: 7"),
         ({"limits__reply_seconds": 9}, "side-channels", "a reply leaves: 9"),
         ({"selection__max_colluding": 2}, "small-groups", "smallest sum: 4"),
-        ({"title": "Another title"}, "", ""),
     ],
 )
 def test_another_agreement_gets_another_answer(
     clauses: dict[str, Any], question: str, said: str
 ) -> None:
     """If this fails, the report says the same of every run, whatever was agreed."""
-    before = asked("plain")[1]
-    after = changed(**clauses)
-    if question:
-        assert said in words(after[question])
-        assert said not in words(before[question])
-    else:  # what no question is about changes none but by hashes
-        assert {name: words(found) for name, found in before.items()}.keys() == after.keys()
+    assert said in words(changed(**clauses)[question])
+    assert said not in words(asked("plain")[1][question])
 
 
 # --- the registry ------------------------------------------------------------------------

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     ],
     "verify": lambda folder: ["verify", str(folder / "good-run")],
     "report": lambda folder: ["report", str(folder / "good-run")],
+    "audit": lambda folder: ["audit", str(folder / "good-run"), "--report"],
     "benchmark utility": lambda folder: [
         *("benchmark", "utility", "--quick", "--methods", "scratch"),
         *("--out", str(folder / "utility.json")),
@@ -66,6 +67,7 @@ KEYS = {
     "run": {"run_id", "accuracy"},
     "verify": {"verdict", "run_id", "recomputed"},
     "report": {"verdict", "report"},
+    "audit": {"form", "verdict", "run_id", "answers", "registry"},
     "benchmark utility": {"file", "page", "rows"},
 }
 
@@ -131,6 +133,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "run": (["run", "{}/absent.toml", "--data", "{}/data", "--states", "{}/states"], 2),
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
+    "audit": (["audit", "{}/absent", "--report"], 2),
     "benchmark utility": (["benchmark", "utility", "--out", "{}/absent.txt"], 2),
 }
 
