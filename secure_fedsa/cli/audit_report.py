@@ -84,8 +84,8 @@ def _document(
     result = options.audit_result
     measured = None if result is None else read_audit_result(result)
     progress = Progress()
-    progress.say("Checking the folder")
     with Folder(folder) as evidence:
+        progress.say("Checking the folder")
         verdict = verify_evidence(evidence, trust)
         progress.say("Answering; of trainings, working out the larger units takes some seconds")
         source = read_source(

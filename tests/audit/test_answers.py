@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import norm
 
 from secure_fedsa.audit.answers import QUESTIONS, answer
 from secure_fedsa.audit.answers.document import document
@@ -201,6 +203,11 @@ def test_figures_are_the_runs_own(variant: str) -> None:
     assert parameters["delta"] == 1e-5
     assert parameters["rho (zCDP)"] == made.summary["accounting"]["rho"]
     assert parameters["epsilon at delta 1e-5"] == pytest.approx(made.summary["epsilon"])
+    # Of two Gaussians that far apart (Neyman and Pearson), the best test hits less than allowed.
+    rho = made.summary["accounting"]["rho"]
+    best = norm.cdf(norm.ppf(0.05) + math.sqrt(2 * rho))
+    (share,) = [value for name, value in parameters.items() if name.startswith("share of hits")]
+    assert best < share < 1.5 * best
     event = json.loads(made.files["ledger-teacher-1.jsonl"].splitlines()[0])["body"]["events"][0]
     found = figures(answers["sensitivity"])
     assert found["L2 sensitivity, grid units"] == event["sensitivity"]

@@ -7,10 +7,13 @@ import math
 from secure_fedsa.agreement import PRIVATE_TRAINING
 from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
 
 _FALSE_ALARMS = 0.05
+_LARGE_DELTAS = (0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
+"""No promise by themselves, but each of them limits what tests can do."""
 NONE_HERE = "NO DIFFERENTIAL PRIVACY: the agreement has none, so this question has no answer."
 NO_BOUND = "NO DIFFERENTIAL PRIVACY: nothing bounds what the run tells of a record."
 
@@ -118,15 +121,16 @@ def parameters(source: Source) -> Answer:
         bound("epsilon that the agreement allows a run", agreement.promise.epsilon),
         bound("factor by which the odds of a conclusion change", math.exp(epsilon)),
         bound(
-            f"hits of a test for one unit's records, with {_FALSE_ALARMS:.0%} false alarms",
-            hits(epsilon, delta, _FALSE_ALARMS),
+            f"share of hits of any test for one unit's records with {_FALSE_ALARMS:.0%} false "
+            "alarms",
+            _best_test(source),
         ),
     ]
     claimed = source.claim(
         source.accounting_claim,
         "Recomputed from the noise that the ledgers were charged for, for the teacher that loses "
         "most. Whoever tests whether one unit's records were there, with whatever they know "
-        "beside, hits at most as often as shown.",
+        "beside, hits at most as often as shown, by the bounds at all deltas together.",
         figures=figures,
         at=[
             *summed_up("/epsilon", "/delta"),
@@ -153,6 +157,15 @@ def _curve(source: Source) -> Point:
             if epsilon is not None
         ],
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
+    )
+
+
+def _best_test(source: Source) -> float:
+    """Return the most that a test hits at any teacher: every pair that holds bounds it."""
+    deltas = (*_LARGE_DELTAS, source.agreement.promise.delta)
+    costs: set[Amount] = {charge.cost for charge in source.charges.values()}
+    return max(
+        min(hits(cost.epsilon(delta), delta, _FALSE_ALARMS) for delta in deltas) for cost in costs
     )
 
 
