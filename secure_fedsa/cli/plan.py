@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.models.encoder import PublicEncoder
     from secure_fedsa.planning import Plan
+    from secure_fedsa.report.views import ByView
 
 EXAMPLE = """\
 examples:
@@ -56,6 +57,7 @@ def add(commands: Any) -> None:
 def _plan(arguments: argparse.Namespace) -> int:
     from secure_fedsa.cli import agreement_file as files
     from secure_fedsa.planning import plan
+    from secure_fedsa.report.views import by_view
     from secure_fedsa.wire.agreement_signatures import agreement_hash
 
     agreement = files.read_agreement(arguments.agreement).agreement
@@ -64,8 +66,10 @@ def _plan(arguments: argparse.Namespace) -> int:
     encoder = _encoder(arguments, agreement)
     records = arguments.records or _agreed_records(agreement)
     seconds = None if arguments.no_time else _seconds(agreement, found, encoder, records)
+    promised = by_view(agreement)
     if arguments.json:
         values = {"agreement": agreement_hash(agreement), **found.to_json(), "signatures": states}
+        values["by_view"] = promised.to_dict()
         values["seconds"] = seconds and {
             "estimated": "on this machine, without waiting, network and the student's training",
             "records": records if encoder else None,
@@ -77,7 +81,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         print(json.dumps(values, indent=2))
     else:
         name = f"{agreement_hash(agreement)[:12]}: {printable(agreement.title)}"
-        print("\n".join([f"Agreement {name}", *_proofs(agreement, found)]))
+        print("\n".join([f"Agreement {name}", *_proofs(agreement, found, promised)]))
         print("\n".join(_table(agreement, found, seconds)))
         if seconds:
             print(_about_seconds(records if encoder else None, models=bool(agreement.answers)))
@@ -91,9 +95,10 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _proofs(agreement: Agreement, found: Plan) -> list[str]:
+def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
     lines = [
         *_privacy(agreement, found),
+        *_units(promised),
         (
             f"Sum: of {found.smallest_sum} to {agreement.selection.select} teachers; "
             f"{found.tolerated_losses} may drop out once it is signed"
@@ -139,6 +144,19 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
             "data set"
         ),
         *notices(agreement),
+    ]
+
+
+def _units(promised: ByView) -> list[str]:
+    """Return what the same noise promises to others than the agreed unit."""
+    agreed, *others = promised.units
+    if agreed.epsilon is None:
+        return []
+    stated = [f"{c.unit}: {c.epsilon:.4g}" for c in others if c.epsilon is not None]
+    without = [claim.unit for claim in others if claim.epsilon is None]
+    return [
+        f"  the same noise, at the same delta, for {'; '.join(stated)}",
+        f"  no epsilon for {'; '.join(without)}",
     ]
 
 
