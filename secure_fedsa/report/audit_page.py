@@ -194,12 +194,24 @@ def _point(point: Value, folder: str) -> Markup:
     return element(
         "li",
         element("p", _mark(point["status"]), by),
-        element("p", users(point["text"])),
-        element("p", element("strong", "Where to look: "), users(point["how"]))
+        element("p", _prose(point["text"])),
+        element("p", element("strong", "Where to look: "), _prose(point["how"]))
         if point["how"]
         else None,
         _figures(point["figures"]),
         _evidence(point["evidence"], folder),
+    )
+
+
+def _prose(text: str) -> Markup:
+    """Return a text in which what stands between two backticks is code."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return users(text)
+    return join(
+        element("code", piece) if number % 2 else users(piece)
+        for number, piece in enumerate(pieces)
+        if piece
     )
 
 

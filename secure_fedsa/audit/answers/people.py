@@ -17,7 +17,7 @@ from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import count_unit
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
-from secure_fedsa.report.views import WHY_ONE_BOUND
+from secure_fedsa.report.views import OUTSIDER, WHY_ONE_BOUND, ViewClaim
 from secure_fedsa.signals import from_int64_bytes
 
 _SHOWN_CLASSES = 40
@@ -70,13 +70,29 @@ def _against_whom(source: Source) -> list[Point]:
             source.accounting_claim,
             WHY_ONE_BOUND,
             figures=[
-                bound(f"epsilon against {view.name}", view.epsilon)
-                for view in source.by_view.views
+                bound(f"epsilon against {name}", view.epsilon)
+                for name, view in _views(source).items()
                 if view.epsilon is not None
             ],
             at=[*summed_up("/epsilon_by_view"), *agreed("protection.dp")],
         )
     ]
+
+
+def _views(source: Source) -> dict[str, ViewClaim]:
+    """Return the views and coalitions by name, those that see the same once.
+
+    Whoever makes up a run folder has nobody's records, so no bound against them says anything.
+    """
+    colluding = str(source.agreement.selection.max_colluding)
+    found = {
+        (view.parties, view.institution_facts): view
+        for view in reversed(source.by_view.views)
+        if view.parties != (OUTSIDER,)
+    }
+    return {
+        view.name.replace("max_colluding", colluding): view for view in reversed(found.values())
+    }
 
 
 def _own_machines(source: Source) -> list[Point]:
@@ -247,7 +263,11 @@ def not_covered(source: Source) -> Answer:
     points = [
         _visible(source),
         _by_view(source),
-        *(source.missing(text) for text in wording.not_covered(source.facts, source.summary)),
+        *(
+            source.missing(text)
+            for text in wording.not_covered(source.facts, source.summary)
+            if text != wording.SELECTION_ATTESTED  # among the choices
+        ),
     ]
     text = "The student's own records, and facts about institutions as a whole."
     if not source.private:
@@ -281,12 +301,18 @@ def _visible(source: Source) -> Point:
 
 
 def _by_view(source: Source) -> Point:
+    views = _views(source)
+    seen: dict[str, list[str]] = {}
+    for name, view in views.items():
+        for fact in view.institution_facts:
+            seen.setdefault(fact, []).append(name)
     return source.claim(
         "policy",
-        "What each view and coalition sees of one institution as a whole, by what the agreement "
-        "publishes and who holds the key. No noise for records hides any of it.",
+        "What is seen of one institution as a whole, and by whom: it follows from what the "
+        "agreement publishes and who holds the key. No noise for records hides any of it.",
         figures=[
-            figure(view.name, "; ".join(view.institution_facts)) for view in source.by_view.views
+            figure(fact, "everybody" if len(names) == len(views) else "; ".join(names))
+            for fact, names in seen.items()
         ],
         at=agreed("publish", "custody", "protection", "selection.max_colluding"),
     )

@@ -225,8 +225,9 @@ def over_time(source: Source) -> Answer:
         source.missing(
             "The total of each data set over all its agreements, and what its budget leaves: the "
             "folder holds this run's entries of each ledger and no others.",
-            how="Ask each teacher for `secure-fedsa ledger show` of its data set. A head that the "
-            "key holder countersigned is in the folder: the ledger shown must contain it.",
+            how="Each teacher runs `secure-fedsa ledger show STATE` on its own state folder. Its "
+            "ledger has to contain the entry whose hash the key holder countersigned, which is the "
+            "last of each ledger file here.",
             figures=[
                 figure(f"entries in {teacher}'s ledger before this run's charge", position)
                 for teacher, position in source.positions.items()
