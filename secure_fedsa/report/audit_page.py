@@ -43,6 +43,7 @@ font-size:.84rem;font-weight:600;border:1px solid currentColor}
 .points p{margin:.3rem 0}
 .figs{width:auto;margin:.3rem 0}.figs th{font-weight:400;color:var(--soft);max-width:26rem}
 .figs th,.figs td{padding-top:.2rem;padding-bottom:.2rem}
+.figs th bdi{overflow-wrap:break-word}.figs td{min-width:4.5rem}
 .where{font-size:.86rem;color:var(--soft);max-width:none}
 .topic{color:var(--soft);font-size:.88rem;margin:-.4rem 0 .6rem}
 .short{font-size:1.05rem;font-weight:600}

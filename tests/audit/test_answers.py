@@ -118,6 +118,15 @@ def test_every_question_is_answered_and_fits_the_schema(variant: str) -> None:
     assert made["questions"] == {status: counted.count(status) for status in STATUSES}
 
 
+def test_the_officers_page_explains_every_question() -> None:
+    """A question that nobody explains is skipped."""
+    text = (DOCS / "auditor.md").read_text()
+    rows = re.findall(r"(?m)^\| ([a-z ]+) \|", text.split("## Question by question")[1])
+    assert [row.replace(" ", "-") for row in rows if row != "question"] == list(IDS)
+    for status in STATUSES:
+        assert f"| **{status}** |" in text
+
+
 def test_the_schema_finds_what_is_wrong() -> None:
     """A schema that takes everything protects no reader."""
     made = document_of("default")

@@ -172,11 +172,11 @@ def custody(source: Source) -> Answer:
         *(source.missing(text, at=agreed("publish")) for text in wording.withheld(agreement)),
     ]
     text = (
-        f"Records stay at their institutions; the key of the sum was {agreement.custodian}'s. "
+        f"By the protocol records stay where they are; {agreement.custodian} had the sum's key. "
         "Erasure is attested."
     )
     if not agreement.protection.he:
-        text = "Records stay at their institutions; single signals were open on their way."
+        text = "By the protocol records stay where they are; single signals were open on their way."
     return Answer("custody", asked, topic, text, tuple(points))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from secure_fedsa.audit.answers.audit_result import AuditResult, Measured
 from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
 from secure_fedsa.audit.answers.promise import NONE_HERE, nothing_to_ask
@@ -10,6 +12,7 @@ from secure_fedsa.messages import AGGREGATOR, STUDENT
 from secure_fedsa.report import claims, wording
 from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
 
+_NAMES_SHOWN = 12
 ALARMED = "THE MEASURED LOSS DOES NOT FIT THE CLAIM"
 
 
@@ -47,9 +50,14 @@ def evidence(source: Source) -> Answer:
     points.append(_identities(source))
     text = (
         f"{len(verdict.recomputed)} claims were recomputed; {len(verdict.attested)} are the word "
-        f"of those named. Receipt signed by {', '.join(signers)}."
+        f"of those named. Receipt signed by {_some(signers)}."
     )
     return Answer("evidence", asked, topic, text, tuple(points))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _identities(source: Source) -> Point:

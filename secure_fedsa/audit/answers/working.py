@@ -315,9 +315,9 @@ def side_channels(source: Source) -> Answer:
         source.missing(
             "Times: how long a machine took to answer, and what that tells. The run folder holds "
             "no time of any single party.",
-            how="The agreed limits are below. Parties in one process have logical deadlines and "
-            "nothing to hide times behind; across machines each reply may leave only so long after "
-            "its phase began.",
+            how="Measure on the institution's own machine. The agreed limits are below: in one "
+            "process deadlines are logical and hide no times; an engine across machines has to let "
+            "each reply leave that long after its phase began.",
             figures=[
                 figure("engine", str(source.summary["engine"])),
                 figure("seconds after which a reply leaves", limits.reply_seconds),
