@@ -161,8 +161,9 @@ def test_a_status_is_what_the_receipt_and_the_check_say(variant: str) -> None:
                 assert checks <= recomputed, (found.id, point.text)
             if point.status == "attested":
                 assert point.by in word_of.values(), (found.id, point.text)
-                assert checks <= set(word_of)
-                assert all(word_of[check] == point.by for check in checks)
+                claims = checks - {""}  # in signed messages only
+                assert claims <= set(word_of)
+                assert all(word_of[claim] == point.by for claim in claims)
             else:
                 assert point.by == ()
 
@@ -237,8 +238,25 @@ def test_spends_of_earlier_runs_are_in_the_total() -> None:
     spent = "epsilon so far, teacher-1"
     before = "entries in teacher-1's ledger before this run's charge"
     assert second[spent] > 1.3 * first[spent]
+    assert second["epsilon of this run, teacher-1"] == first["epsilon of this run, teacher-1"]
     assert first[before] == 1
     assert second[before] > 1
+
+
+def test_a_ledgers_own_total_is_a_word_and_no_proof() -> None:
+    """If this fails, a teacher that hides its earlier runs gets a total that is called shown."""
+    forgery = Forgery("plain")
+    for message in forgery.all("ledger"):
+        entry = message["body"]["entries"][0]
+        entry["body"]["agreement_rho"] = 2 * entry["body"]["rho"]
+    lied = {found.id: found for found in answer(source_of(forgery.build("ledgers")))}["over-time"]
+    honestly = asked("plain")[1]["over-time"]
+    spent = "epsilon so far, teacher-1"
+    assert figures(lied)[spent] > figures(honestly)[spent]
+    for found in (lied, honestly):
+        (point,) = [p for p in found.points if spent in {f.name for f in p.figures}]
+        assert point.status == "attested"
+        assert "teacher-1" in point.by
 
 
 # --- routes ------------------------------------------------------------------------------

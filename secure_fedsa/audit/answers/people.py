@@ -32,16 +32,17 @@ def trust(source: Source) -> Answer:
     points.append(
         source.claim(
             "policy",
-            f"No sum over fewer than {agreement.selection.smallest_sum} teachers was opened. "
-            "Masks and encryption hide single signals as long as no more teachers collude than "
-            "agreed; they do not change epsilon.",
+            f"By agreement no sum over fewer than {agreement.selection.smallest_sum} teachers is "
+            "opened, and masks and encryption are on, against as many colluding teachers as "
+            "agreed. They do not change epsilon. That a teacher masked its signal before it "
+            "encrypted it, the folder does not show.",
             figures=[
                 figure("smallest sum that may be opened", agreement.selection.smallest_sum),
                 figure("teachers that may collude", agreement.selection.max_colluding),
                 figure("teachers in the sum", len(source.verdict.facts.members)),
             ],
             at=[
-                *agreed("selection.minimum_cohort", "selection.max_colluding"),
+                *agreed("selection.minimum_cohort", "selection.max_colluding", "protection"),
                 (source.roster_file, "/body/members"),
             ],
         )
@@ -68,7 +69,7 @@ def _against_whom(source: Source) -> list[Point]:
     return [
         source.claim(
             source.accounting_claim,
-            WHY_ONE_BOUND,
+            f"By the protocol: {WHY_ONE_BOUND}",
             figures=[
                 bound(f"epsilon against {name}", view.epsilon)
                 for name, view in _views(source).items()
@@ -98,6 +99,7 @@ def _views(source: Source) -> dict[str, ViewClaim]:
 def _own_machines(source: Source) -> list[Point]:
     claims = {
         "private-summary": "That its own machine clipped, encoded and summed records as agreed.",
+        "noise-was-drawn": "That its own machine drew and added the noise.",
         "private-training": "That its own machine trained the model as agreed, after the charge.",
         "stated-training": "That its model was trained before the run as the agreement states.",
         "own-model": "That what was sent is what its own model says about the agreed probes.",
@@ -143,7 +145,8 @@ def custody(source: Source) -> Answer:
         ),
         source.claim(
             "policy",
-            f"By agreement {agreement.custodian} held the one-use feature key and opened the sum."
+            f"By agreement {agreement.custodian} holds the one-use feature key, and it signed the "
+            "release of the sum."
             if agreement.protection.he
             else "There was no key: the teachers' signals were summed in the open, and "
             f"{agreement.custodian} stated the sum.",

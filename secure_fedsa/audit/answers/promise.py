@@ -129,8 +129,9 @@ def parameters(source: Source) -> Answer:
     claimed = source.claim(
         source.accounting_claim,
         "Recomputed from the noise that the ledgers were charged for, for the teacher that loses "
-        "most. Whoever tests whether one unit's records were there, with whatever they know "
-        "beside, hits at most as often as shown, by the bounds at all deltas together.",
+        "most; whether it was drawn is another question, below. Whoever tests whether one unit's "
+        "records were there, with whatever they know beside, hits at most as often as shown, by "
+        "the bounds at all deltas together.",
         figures=figures,
         at=[
             *summed_up("/epsilon", "/delta"),
@@ -140,6 +141,7 @@ def parameters(source: Source) -> Answer:
     )
     points = [claimed, _curve(source), *_of_trainings(source)]
     text = f"Epsilon {bound('', epsilon).text} at delta {bound('', delta).text}, for each teacher"
+    text += ", of the noise that was charged"
     if agreement.route == PRIVATE_TRAINING:
         text += ", if the noise were exact: that of a training is floating-point"
     return Answer("parameters", asked, topic, f"{text}.", tuple(points))
@@ -221,7 +223,7 @@ def over_time(source: Source) -> Answer:
     asked = "How much did all runs together spend, and what is left?"
     topic = "total privacy loss over many releases; mixing with other releases"
     points = (
-        _under_the_agreement(source),
+        *_charged(source),
         source.missing(
             "The total of each data set over all its agreements, and what its budget leaves: the "
             "folder holds this run's entries of each ledger and no others.",
@@ -241,34 +243,57 @@ def over_time(source: Source) -> Answer:
         ),
     )
     if source.private:
-        text = "Shown for this agreement; not shown for each data set over all agreements."
+        text = (
+            "Stated by each teacher for this agreement; not shown for its data set over all "
+            "agreements."
+        )
     else:
         text = "NO DIFFERENTIAL PRIVACY: from now on no total over these data sets has a bound."
     return Answer("over-time", asked, topic, text, points)
 
 
-def _under_the_agreement(source: Source) -> Point:
-    ledgers = [source.place_of(teacher, "/body") for teacher in source.charges]
+def _charged(source: Source) -> tuple[Point, ...]:
+    """Return what this run charged, and what the ledgers say of all runs under the agreement."""
+    events = [source.place_of(teacher, "/body/events") for teacher in source.charges]
     if not source.private:
-        return source.claim(
-            source.accounting_claim,
-            "Each charged ledger notes a use without differential privacy. It stands there for "
-            "ever: no later run with an epsilon is charged to that data set.",
-            figures=[figure("charged ledgers", len(source.charges))],
-            at=ledgers,
+        return (
+            source.claim(
+                source.accounting_claim,
+                "Each charged ledger notes a use without differential privacy. This software "
+                "charges no later run with an epsilon to such a data set.",
+                figures=[figure("charged ledgers", len(source.charges))],
+                at=events,
+            ),
         )
     delta, budget = source.agreement.promise.delta, source.agreement.promise.agreement_budget
-    totals = {
-        teacher: charge.agreement_total.epsilon(delta) for teacher, charge in source.charges.items()
-    }
-    return source.claim(
-        "ledger-segments",
-        "What each teacher's data lost in all runs under this agreement so far, this one "
-        "included, as its ledger adds it up; no total is past the agreed budget.",
-        figures=[
-            *(bound(f"epsilon so far, {teacher}", total) for teacher, total in totals.items()),
-            bound("epsilon that the agreement allows all its runs", budget),
-            bound("delta", delta),
-        ],
-        at=[*agreed("privacy.agreement_budget"), *ledgers],
+    return (
+        source.claim(
+            "ledger-segments",
+            "What this run charged each teacher's ledger.",
+            figures=[
+                *(
+                    bound(f"epsilon of this run, {teacher}", charge.cost.epsilon(delta))
+                    for teacher, charge in source.charges.items()
+                ),
+                bound("delta", delta),
+            ],
+            at=events,
+        ),
+        source.word(
+            source.charges,
+            "What all runs under this agreement charged so far, this one included, as each "
+            "teacher's signed ledger entries state it. The check finds a total below this run's "
+            "charge, or past the agreed budget; earlier runs themselves are not in the folder.",
+            figures=[
+                *(
+                    bound(f"epsilon so far, {teacher}", charge.agreement_total.epsilon(delta))
+                    for teacher, charge in source.charges.items()
+                ),
+                bound("epsilon that the agreement allows all its runs", budget),
+            ],
+            at=[
+                *agreed("privacy.agreement_budget"),
+                *(source.place_of(teacher, "/body") for teacher in source.charges),
+            ],
+        ),
     )

@@ -124,6 +124,18 @@ class Source:
             "shown" if shown else "attested", text, by=by, figures=tuple(figures), evidence=links
         )
 
+    def word(
+        self,
+        by: Iterable[str],
+        text: str,
+        *,
+        figures: Iterable[Figure] = (),
+        at: Iterable[Place] = (),
+    ) -> Point:
+        """Return a point that parties said in signed messages, and no claim of the receipt is."""
+        links = tuple(self._link(place, "", recomputed=False) for place in at)
+        return Point("attested", text, by=tuple(by), figures=tuple(figures), evidence=links)
+
     def missing(
         self, text: str, *, how: str = "", figures: Iterable[Figure] = (), at: Iterable[Place] = ()
     ) -> Point:

@@ -211,8 +211,8 @@ def choices(source: Source) -> Answer:
         _selection(source),
         source.claim(
             "roster",
-            "How many rosters the run had: more than one only if members fell silent. A run that "
-            "is tried again is charged again.",
+            "How many rosters the run had: each later one leaves members out, and its members "
+            "signed it. A run that is tried again has an id and a charge of its own.",
             figures=[figure("rosters", source.facts.roster.number)],
             at=[(source.roster_file, "/body/number")],
         ),
