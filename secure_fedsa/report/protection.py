@@ -15,7 +15,6 @@ from secure_fedsa.report.markup import (
     Markup,
     bullets,
     element,
-    join,
     number,
     section,
     size,
@@ -33,6 +32,7 @@ _VIEW_NAMES = {
     "auditor": "auditor, or any reader of the run folder",
     "all-others-together": "all other parties together",
 }
+_SHOWN = (1e-3, 1e-6, 1e-9)  # deltas
 _OPEN = "every teacher's single noisy signal"
 _OPEN_MODEL = "every teacher's single signal of its model"
 
@@ -133,7 +133,7 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             rows,
             class_="stack nums",
         ),
-        *_units(by_view(facts.agreement)),
+        *([] if simulated else _units(by_view(facts.agreement))),
         element("h3", "What this does not cover"),
         bullets(wording.not_covered(facts, summary)),
     )
@@ -143,23 +143,34 @@ def _units(claims: ByView) -> list[Child]:
     """Return the table of what the same noise promises to whom, at several deltas."""
     rows: list[list[Child]] = []
     for claim in claims.units:
-        shown = [f"{number(e)} at {number(d)}" for d, e in claim.curve if e is not None]
+        curve = dict(claim.curve)
         rows.append(
             [
-                join([claim.unit, element("span", claim.why, class_="sub")]),
+                claim.unit,
                 "none" if claim.epsilon is None else number(claim.epsilon),
-                "; ".join(shown) or "-",
-                claim.accountant or "-",
+                *("-" if (at := curve.get(delta)) is None else number(at) for delta in _SHOWN),
+                claim.why,
             ]
         )
+    accountants = dict.fromkeys(
+        f"{claim.accountant}, version {claim.accountant_version}"
+        for claim in claims.units
+        if claim.accountant
+    )
     return [
         element("h3", "The same noise, for other units"),
         element("p", f"{WHY_ONE_BOUND} {NO_MU}"),
         table(
-            "Epsilon by unit, the worst teacher",
-            ["Unit", "Epsilon at the agreed delta", "Epsilon at other deltas", "Accountant"],
+            "Epsilon by unit, of the worst teacher, at the agreed delta and at others",
+            ["Unit", "Epsilon", *(f"at {number(delta)}" for delta in _SHOWN), "Why"],
             rows,
             class_="stack",
+        ),
+        element(
+            "p",
+            f"Accounted by {'; by '.join(accountants)}. Events, accountant and the whole curve of "
+            "each figure: secure-fedsa plan agreement.toml --json.",
+            class_="note",
         ),
     ]
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from secure_fedsa.agreement import Publish
+from secure_fedsa.report.html import report_html
 from secure_fedsa.report.summary import VIEWS
 from secure_fedsa.report.views import ViewClaim, by_view
 from tests.protocols import security_table
+from tests.report import runs
 from tests.report.runs import agreement
 
 MODEL = security_table.load()
@@ -106,3 +108,14 @@ def test_a_view_says_what_epsilon_does_not_hide(view: ViewClaim) -> None:
     """If this fails, a reader takes a view for blind that is not."""
     assert view.institution_facts
     assert all(view.institution_facts)
+
+
+def test_the_report_tells_units_but_not_of_simulated_noise() -> None:
+    """If this fails, a page hides that persons lose more, or promises what seeded noise breaks."""
+    made = runs.facts()
+    page = report_html(*runs.both(made))
+    for claim in by_view(made.agreement).units:
+        assert claim.unit in page
+    simulated = report_html(*runs.both(runs.facts(simulated_noise=True)))
+    assert "person with at most 5" in page
+    assert "person with at most 5" not in simulated
