@@ -384,7 +384,7 @@ FIELDS = {
     "administrative": "sources notes registry_authors",
 }
 """The fields of the registry's schema of 2026-07-15, by group."""
-ALLOWED = {
+ALLOWED: dict[str, set[str | None]] = {
     "data_product_type": {"Machine learning model"},
     "variant_name": {"Approximate DP", None},
     "model_name": {"Federated", None},

@@ -177,7 +177,7 @@ def _mechanisms(source: Source) -> str | None:
         return (
             f"Discrete Gaussian noise of scale {event.noise_scale:g} on whole numbers of L2 "
             f"sensitivity {event.sensitivity:g}, sampled exactly by OpenDP from the operating "
-            "system's generator: no floating point after clipping."
+            "system's generator: no floating-point value enters the sum or its noise."
         )
     assert isinstance(event, DpSgdTraining)
     assert source.agreement.route == PRIVATE_TRAINING
