@@ -86,8 +86,8 @@ def audit_page(document: Value, *, folder: str = "") -> str:
             ),
             element(
                 "footer",
-                f"Drawn by secure-fedsa from the checked folder of run {document['run_id']}, under "
-                f"agreement {document['agreement']}.",
+                f"Drawn by secure-fedsa {document['software']['secure-fedsa']} from the checked "
+                f"folder of run {document['run_id']}, under agreement {document['agreement']}.",
             ),
         ),
         lang="en",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from secure_fedsa.audit.answers.model import STATUSES, Answer, Status
@@ -17,6 +18,8 @@ GUIDELINE = {
     "name": "NIST SP 800-226, Guidelines for Evaluating Differential Privacy Guarantees (2025)",
     "url": "https://doi.org/10.6028/NIST.SP.800-226",
 }
+
+_SOFTWARE = ("secure-fedsa", "dp-accounting")  # of the machine that makes the report
 
 
 def document(source: Source, answers: Sequence[Answer]) -> dict[str, Any]:
@@ -38,6 +41,7 @@ def document(source: Source, answers: Sequence[Answer]) -> dict[str, Any]:
         "warnings": [*warnings(source.summary), *_alarms(source)],
         "limits": limits(identities_checked=source.verdict.identities_checked),
         "guideline": dict(GUIDELINE),
+        "software": {name: version(name) for name in _SOFTWARE},
         "statuses": dict(STATUSES),
         "questions": _counted(found.status for found in answers),
         "points": _counted(point.status for found in answers for point in found.points),

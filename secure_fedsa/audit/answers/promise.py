@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.agreement import PRIVATE_TRAINING
-from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
+from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.report import wording
@@ -231,8 +231,11 @@ def over_time(source: Source) -> Answer:
             "ledger has to contain the entry whose hash the key holder countersigned, which is the "
             "last of each ledger file here.",
             figures=[
-                figure(f"entries in {teacher}'s ledger before this run's charge", position)
-                for teacher, position in source.positions.items()
+                *_data_set_budget(source),
+                *(
+                    figure(f"entries in {teacher}'s ledger before this run's charge", position)
+                    for teacher, position in source.positions.items()
+                ),
             ],
             at=[source.place_of(teacher, "/position") for teacher in source.charges],
         ),
@@ -250,6 +253,13 @@ def over_time(source: Source) -> Answer:
     else:
         text = "NO DIFFERENTIAL PRIVACY: from now on no total over these data sets has a bound."
     return Answer("over-time", asked, topic, text, points)
+
+
+def _data_set_budget(source: Source) -> list[Figure]:
+    if not source.private:
+        return []
+    budget = source.agreement.promise.data_set_budget
+    return [bound("epsilon that the agreement allows all runs on a data set", budget)]
 
 
 def _charged(source: Source) -> tuple[Point, ...]:
