@@ -33,7 +33,8 @@ RESULT: dict[str, Any] = {
             "teacher": "teacher-1",
             "claim": 4.0,
             "bounds": {"parametric": {"epsilon": 3.5, "mu": 0.8}, "generic": {"epsilon": None}},
-        }
+        },
+        {"teacher": "teacher-2", "claim": 4.0, "bounds": {"gdp": {"epsilon": 3.25}}},
     ],
 }
 
@@ -241,8 +242,13 @@ def test_a_measurement_is_shown_as_an_unsigned_file(tmp_path: Path, capsys: Capt
     assert point["status"] == "attested"
     assert point["by"] == ["whoever made measured.json"]
     assert "nobody signed it" in point["text"]
-    assert "at least 3.5 with 95% confidence" in answer["text"]
+    # The largest of many bounds would not hold with the confidence of each.
+    assert "from 3.25 to 3.5, each by itself with 95% confidence" in answer["text"]
     assert "where 4 is claimed" in answer["text"]
+    shown = {found["name"]: found["value"] for found in point["figures"]}
+    assert shown["teacher-1, parametric: epsilon at least"] == 3.5
+    assert shown["teacher-1, generic: epsilon at least"] is None
+    assert shown["teacher-2, gdp: epsilon at least"] == 3.25
     assert document["audit_result"]["content"]["canaries"] == 16000
     assert document["warnings"] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secure_fedsa.audit.answers.audit_result import AuditResult, Measured
+from secure_fedsa.audit.answers.audit_result import AuditResult
 from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
 from secure_fedsa.audit.answers.promise import NONE_HERE, nothing_to_ask
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
@@ -107,17 +107,20 @@ def measured(source: Source) -> Answer:
 def _outcome(result: AuditResult) -> str:
     if not result.passed:
         return f"{ALARMED}: {result.alarms[0]}."
-    best = max((found for found in result.bounds if found.epsilon), key=_share, default=None)
-    if best is None or best.epsilon is None:
-        return "no alarm, and no lower bound above nothing."
+    # No best of all: the largest of many bounds does not hold with the confidence of each.
+    bounds = sorted(found.epsilon for found in result.bounds if found.epsilon is not None)
+    if not bounds:
+        return "no alarm, and no method gave a bound."
+    claims = sorted(found.claim for found in result.bounds)
     return (
-        f"no alarm; epsilon is at least {best.epsilon:.4g} with {result.confidence:.0%} confidence "
-        f"({best.method}, {best.teacher}), where {best.claim:.4g} is claimed."
+        f"no alarm; lower bounds on epsilon {_range(bounds)}, each by itself with "
+        f"{result.confidence:.0%} confidence, where {_range(claims)} is claimed."
     )
 
 
-def _share(found: Measured) -> float:
-    return (found.epsilon or 0.0) / found.claim if found.claim else 0.0
+def _range(values: Sequence[float]) -> str:
+    first, last = f"{values[0]:.4g}", f"{values[-1]:.4g}"
+    return first if first == last else f"from {first} to {last}"
 
 
 def _audit(result: AuditResult) -> Point:
