@@ -328,11 +328,11 @@ def changed(**clauses: Any) -> dict[str, Answer]:
     """Return the answers of a run under an agreement with other clauses, all else made to fit."""
     forgery = Forgery("plain")
     for clause, value in clauses.items():
-        table, _, name = clause.partition("__")
-        if name:
-            forgery.terms[table][name] = value
-        else:
-            forgery.terms[table] = value
+        *tables, name = clause.split("__")
+        found = forgery.terms
+        for table in tables:
+            found = found[table]
+        found[name] = value
     agreement = forgery.agreement
     for message in forgery.all("ledger"):
         teacher = message["header"]["sender"]
@@ -342,6 +342,8 @@ def changed(**clauses: Any) -> dict[str, Answer]:
                 entry["body"]["events"] = events_to_list([event])
                 entry["body"]["rho"] = entry["body"]["agreement_rho"] = Amount.of([event]).rho
                 entry["body"]["budget"] = agreement.promise.agreement_budget
+    for teacher in forgery.summary["teachers"]:
+        teacher["task"] = list(agreement.parties[teacher["id"]].classes)
     forgery.summary["privacy_unit"] = agreement.promise.unit
     forgery.summary["neighbours"] = agreement.promise.neighbours
     return {found.id: found for found in answer(source_of(forgery.build("agreement")))}
@@ -359,6 +361,8 @@ def changed(**clauses: Any) -> dict[str, Answer]:
         ({"privacy__count_floor": 7.0}, "small-groups", "count floor, records: 7"),
         ({"limits__reply_seconds": 9}, "side-channels", "a reply leaves: 9"),
         ({"selection__max_colluding": 2}, "small-groups", "smallest sum: 4"),
+        ({"parties__teacher-1__classes": ["red", "green", "teal"]}, "small-groups", "teal (teac"),
+        ({"parties__teacher-1__classes": ["red", "green", "teal"]}, "not-covered", "green, teal"),
     ],
 )
 def test_another_agreement_gets_another_answer(

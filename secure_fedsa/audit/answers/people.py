@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from secure_fedsa.agreement import (
     ENCRYPTION_ONLY,
@@ -190,6 +191,7 @@ def small_groups(source: Source) -> Answer:
     agreement = source.agreement
     points = [
         *_rare_classes(source),
+        _lone_classes(source),
         source.missing(
             "Accuracy by class, or by any group of people: the summary has one accuracy a model.",
             how="Test the student in the folder on records of the groups that matter.",
@@ -234,6 +236,30 @@ def _rare_classes(source: Source) -> list[Point]:
             )
         ]
     return [_noise_of_a_class(source)]
+
+
+def _lone_classes(source: Source) -> Point:
+    """Return which classes one institution of the sum has alone: the sum tells of it there."""
+    agreement, members = source.agreement, source.verdict.facts.members
+    holders: dict[str, list[str]] = {}
+    for member in members:
+        for name in agreement.parties[member].classes:
+            holders.setdefault(name, []).append(member)
+    alone = [f"{name} ({who[0]})" for name, who in holders.items() if len(who) == 1]
+    return source.claim(
+        "signatures",
+        "Which institution has which classes is public. What the sum tells of a class that one "
+        "institution alone has, it tells of that institution.",
+        figures=[
+            figure("classes in the sum", len(holders)),
+            figure("of one institution alone", len(alone)),
+            *([figure("namely", _listed(alone))] if alone else []),
+        ],
+        at=[
+            *agreed(*(f"parties.{name}.classes" for name in members)),
+            (source.roster_file, "/body/members"),
+        ],
+    )
 
 
 def _noise_of_a_class(source: Source) -> Point:
@@ -322,9 +348,12 @@ def _by_view(source: Source) -> Point:
 
 
 def _classes(agreement: Agreement, name: str) -> str:
-    classes = agreement.parties[name].classes
-    more = len(classes) - _SHOWN_CLASSES
-    return ", ".join(classes[:_SHOWN_CLASSES]) + (f" and {more} more" if more > 0 else "")
+    return _listed(agreement.parties[name].classes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_CLASSES
+    return ", ".join(names[:_SHOWN_CLASSES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count_in_the_sum(source: Source) -> list[Figure]:
