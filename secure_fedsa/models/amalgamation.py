@@ -329,9 +329,7 @@ def amalgamate_named(
     spec = spec or AmalgamationSpec()
     centre, centred, directions, widths = _feature_space(release, encoder, student, spec)
     projected, shares = centred @ directions, name_probes(summary, student.probes)
-    heads = tuple(
-        fit_named_mixture(shares, projected[:, :width], spec.mixture) for width in widths
-    )
+    heads = tuple(fit_named_mixture(shares, projected[:, :width], spec.mixture) for width in widths)
     posteriors = np.exp(_mean_log_probabilities(heads, projected))
     none = student.without_labels()
     refined = fit_refinement(none.labelled, none.labels, centred, posteriors, spec.refinement)
