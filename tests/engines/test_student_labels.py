@@ -20,9 +20,8 @@ from secure_fedsa.entropy import SystemNoise
 from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, RunAborted
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.private_labels import LabelSummary
-from secure_fedsa.privacy.clipping import LocalNotes
 from secure_fedsa.privacy.ledger import Ledger
-from secure_fedsa.signals import FloatArray, Noise, ReleasedSum
+from secure_fedsa.signals import ReleasedSum
 from tests.support import (
     CLASSES,
     STUDENT_PROMISE,
@@ -38,7 +37,7 @@ OPEN = {"he": False, "masks": False}  # faster, and the student's part is the sa
 Records = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
-class Crash(Exception):  # noqa: N818 - not an error: a power cut
+class Crash(Exception):
     """The power is gone."""
 
 
@@ -216,10 +215,14 @@ def _sum(made: LocalRun, shop: StudentWorkshop) -> tuple[Any, tuple[str, ...]]:
     return values, members
 
 
+def _spoilt(records: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(np.arange(len(records))[:, None] == 3, np.nan, records)
+
+
 Change = Callable[[Records], Records]
 NEIGHBOURS: dict[str, Change] = {
     "one record less": lambda d: (d[0][1:], d[1][1:]),
-    "a record that is no number": lambda d: (np.where(np.arange(40)[:, None] == 3, np.nan, d[0]), d[1]),
+    "a record that is no number": lambda d: (_spoilt(d[0]), d[1]),
     "a label of no class": lambda d: (d[0], np.where(np.arange(40) == 3, 17, d[1])),
     "a class without records": lambda d: (d[0][d[1] > 0], d[1][d[1] > 0]),
     "no record at all": lambda d: (d[0][:0], d[1][:0]),
@@ -286,7 +289,7 @@ def test_a_workshop_of_another_agreement_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AgreementError, match="workshop"):
         shop.question(replace(agreement, student_privacy=None))
     two = StudentTask(CLASSES[:2], *labelled(), probes())
-    with pytest.raises(AgreementError, match="student_privacy.classes"):
+    with pytest.raises(AgreementError, match=r"student_privacy\.classes"):
         StudentWorkshop(two, encoder(), tmp_path, seed=0, labels=shop.labels)
 
 
@@ -297,5 +300,3 @@ def test_notes_about_records_stay_with_the_operator(tmp_path: Path) -> None:
     ask(StudentLabels(tmp_path / STUDENT, agreement), (records, np.full_like(labels, 9)))
     log = (tmp_path / STUDENT / "local-log.jsonl").read_text("utf-8")
     assert '"zeroed":40' in log
-
-
