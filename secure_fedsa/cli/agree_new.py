@@ -350,7 +350,7 @@ def _student_classes(arguments: argparse.Namespace, public: PublicPart) -> int:
     if arguments.student_epsilon is not None and not count:
         raise UsageError(
             "--student-epsilon needs the number of the student's classes.",
-            do="Give it with --student-classes.",
+            do="Give it with --student-classes, or declare `classes` in student.npz.",
         )
     return count
 

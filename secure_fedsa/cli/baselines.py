@@ -108,15 +108,19 @@ def without_privacy(
     workshop: StudentWorkshop, exam: Exam, baselines: Baselines
 ) -> dict[str, float | None]:
     """Return the test accuracies without teachers, made of labelled records without noise."""
-    task, classes = workshop.task, len(workshop.task.class_names)
-    data = workshop.data
-    if not len(data.labels):
-        encoded = StudentData.encode(
-            workshop.encoder, task.records, task.labels, task.probes[:0], classes=classes
-        )
-        data = replace(encoded, probes=data.probes)
-    encoder = exam.of_head(without_teachers(workshop.encoder, data))
+    encoder = exam.of_head(without_teachers(workshop.encoder, _with_labels(workshop)))
     return {"public_encoder": encoder, **baselines.accuracies(exam)}
+
+
+def _with_labels(workshop: StudentWorkshop) -> StudentData:
+    """Return the student's data with its labelled records, protected or not."""
+    task, data = workshop.task, workshop.data
+    if workshop.labels is None:
+        return data
+    encoded = StudentData.encode(
+        workshop.encoder, task.records, task.labels, task.probes[:0], classes=data.classes
+    )
+    return replace(encoded, probes=data.probes)
 
 
 def simulate_without_noise(
@@ -153,7 +157,8 @@ def simulate_without_noise(
         )
         total += upper_triangle(scatter)
         records += count
-    model = workshop.amalgamate(total, records, len(members), 0.0)
+    labelled = _with_labels(workshop)
+    model = workshop.amalgamate(total, records, len(members), 0.0, data=labelled)
     return {
         "simulated": True,
         "warning": "SIMULATION: computed from raw summaries, without differential privacy. "

@@ -23,7 +23,7 @@ class PublicPart:
         source: Name of the file or folder.
         probes: Public examples, shape (n, ...).
         classes: Names of each known teacher's classes.
-        student_classes: Number of the student's classes; 0 if it is not known.
+        student_classes: Number of the student's classes; 0 if nobody declared them.
     """
 
     source: str
@@ -41,7 +41,8 @@ def public_part(folder: Path | None, probes: Path | None) -> PublicPart:
     if folder is not None:
         data = load_folder(folder)
         classes = {t.id: t.task for t in data.teachers}
-        return PublicPart(data.source, data.probes, classes, len(data.class_names))
+        own = len(data.class_names) if data.declared else 0  # else they are of its labels
+        return PublicPart(data.source, data.probes, classes, own)
     assert probes is not None
     array = _read_probes(probes)
     try:

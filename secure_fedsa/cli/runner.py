@@ -35,7 +35,7 @@ from secure_fedsa.engines.student import (
     StudentWorkshop,
 )
 from secure_fedsa.engines.student_labels import StudentLabels
-from secure_fedsa.errors import UsageError
+from secure_fedsa.errors import DataError, UsageError
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.plain_network import train_plain
@@ -187,6 +187,12 @@ class Runner:
     def _workshop(self, job: Job) -> StudentWorkshop:
         data, folder = job.data, self.states.of(job.agreement.only(STUDENT))
         protected = job.agreement.student_privacy is not None
+        if protected and not data.declared:
+            raise DataError(
+                "The student's classes are not declared, and the agreement protects its records.",
+                why="Derived from its labels, their number would tell of single records.",
+                do="Add `classes`, their names, to student.npz (docs/data.md).",
+            )
         return StudentWorkshop(
             StudentTask(data.class_names, data.images, data.labels, data.probes),
             job.encoder,

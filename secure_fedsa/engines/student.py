@@ -135,11 +135,17 @@ class StudentWorkshop:
         return attribution_saliency(own, self.task.probes, answers.saliency, values=values)
 
     def amalgamate(
-        self, scatter: FloatArray, total: float, teachers: int, sigma: float
+        self,
+        scatter: FloatArray,
+        total: float,
+        teachers: int,
+        sigma: float,
+        *,
+        data: StudentData | None = None,
     ) -> AmalgamatedModel:
-        """Return the classifier of a sum of scatters (upper triangle)."""
+        """Return the classifier of a sum of scatters (upper triangle), of the student's data."""
         matrix = from_upper_triangle(scatter, self.encoder.dimension)
-        return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, self.data)
+        return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, data or self.data)
 
     def build(self, released: ReleasedSum, agreement: Agreement) -> str:
         """Build and store the student; return its hash.
