@@ -142,7 +142,7 @@ def test_a_summary_that_is_all_noise_names_something() -> None:
 def test_bytes_of_a_summary_are_read_back() -> None:
     """The stored summary serves every later run: what is read must be what was drawn."""
     centre, directions = space()
-    noisy = NoisySummary(int_array([[1, -2], [3, 4]]), int_array([5, 6]), 1.5, 4096, 1024)
+    noisy = NoisySummary(int_array(np.array([[1, -2], [3, 4]])), int_array([5, 6]), 1.5, 4096, 1024)
     data = LabelSummary(centre, directions, noisy).to_bytes()
     found = LabelSummary.from_bytes(data)
     assert found.to_bytes() == data
