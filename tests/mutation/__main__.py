@@ -1,0 +1,103 @@
+"""Seed every fault and see whether the tests notice: ``python -m tests.mutation --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.bench import Bench, Outcome
+from tests.mutation.catalogue import Fault, StaleFaultError, load
+
+
+def main() -> int:
+    """Run the campaign; return 0 if all is as the catalogue says, 1 if not, 2 on bad input."""
+    options = _parser().parse_args()
+    try:
+        faults = load()
+    except StaleFaultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    names = {fault.id for fault in faults}
+    unknown = [name for name in options.only if name not in names]
+    if unknown:
+        print(f"error: no fault {', '.join(unknown)}. See --list.", file=sys.stderr)
+        return 2
+    chosen = [fault for fault in faults if not options.only or fault.id in options.only]
+    if options.list:
+        for fault in chosen:
+            print(f"{fault.id}\t{fault.file}\t{fault.loses}")
+        return 0
+    began = time.monotonic()
+    outcomes = _campaign(chosen, whole=options.whole)
+    seconds = round(time.monotonic() - began, 1)
+    counts = Counter(outcome.outcome for outcome in outcomes)
+    if options.json:
+        result = {
+            "against": "the whole suite" if options.whole else "mapped tests",
+            "seconds": seconds,
+            "counts": dict(sorted(counts.items())),
+            "faults": [outcome.to_dict() for outcome in outcomes],
+        }
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(_table(chosen, outcomes) if options.table else _summary(outcomes, counts, seconds))
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutation",
+        description="Seed each fault of faults.toml in a copy of the project and run its tests.",
+        epilog="Example: python -m tests.mutation --only mask-sign --json result.json",
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these faults")
+    parser.add_argument("--list", action="store_true", help="list them and run nothing")
+    parser.add_argument(
+        "--whole", action="store_true", help="against the whole test suite: hours, offline"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write outcomes for programs")
+    parser.add_argument("--table", action="store_true", help="print a table in Markdown")
+    return parser
+
+
+def _campaign(faults: list[Fault], *, whole: bool) -> list[Outcome]:
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder, Bench(Path(folder)) as bench:
+        for number, fault in enumerate(faults, 1):
+            outcome = bench.judge(fault, whole=whole)
+            outcomes.append(outcome)
+            words = f"{outcome.outcome} in {outcome.seconds} s {outcome.killed_by or outcome.why}"
+            print(f"[{number}/{len(faults)}] {fault.id}: {words}", file=sys.stderr, flush=True)
+    return outcomes
+
+
+def _summary(outcomes: list[Outcome], counts: Counter[str], seconds: float) -> str:
+    lines = [
+        f"{outcome.outcome}: {outcome.fault}: {outcome.why}"
+        for outcome in outcomes
+        if not outcome.good
+    ]
+    told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    return "\n".join([*lines, f"{len(outcomes)} faults in {seconds} s: {told}."])
+
+
+def _table(faults: list[Fault], outcomes: list[Outcome]) -> str:
+    files: dict[str, Counter[str]] = {}
+    for fault, outcome in zip(faults, outcomes, strict=True):
+        files.setdefault(fault.file, Counter())[outcome.outcome] += 1
+    kinds = sorted({outcome.outcome for outcome in outcomes})
+    rows = [("file", "faults", *kinds), ("---",) * (2 + len(kinds))]
+    for file, counts in sorted(files.items()):
+        figures = [str(counts[kind] or "") for kind in kinds]
+        rows.append((f"`{file}`", str(counts.total()), *figures))
+    total = Counter(outcome.outcome for outcome in outcomes)
+    rows.append(("all", str(total.total()), *(str(total[kind]) for kind in kinds)))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

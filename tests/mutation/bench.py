@@ -1,0 +1,185 @@
+"""A copy of the project in which one fault at a time is seeded and tested."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from tests.mutation.catalogue import Fault, StaleFaultError
+
+ROOT = Path(__file__).parents[2]
+MAPPED_SECONDS = 30
+WHOLE_SECONDS = 3600
+GOOD = ("killed", "equivalent")
+"""Outcomes that are as the catalogue says."""
+
+_LEFT_OUT = (
+    ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+    ".import_linter_cache", "build", "dist", "scratch", "demo-run*", "simulation*.json",
+)  # fmt: skip
+_OPTIONS = ("-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist")
+# The same examples every time; a campaign that depends on luck would name other survivors.
+_SEEDED = ("--hypothesis-seed=0",)
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the tests met one fault.
+
+    Attributes:
+        fault: Its id.
+        outcome: ``killed``; ``equivalent`` (nothing noticed, as stated); ``survived``;
+            ``not-equivalent`` (something noticed what is stated to be equivalent); ``stale``;
+            ``timeout``; ``error`` (pytest failed otherwise than by a test, the module was not
+            loaded, or the tests fail without the fault).
+        seconds: Wall time of its tests.
+        killed_by: The test that failed first.
+        why: What it said, or what went wrong.
+    """
+
+    fault: str
+    outcome: str
+    seconds: float = 0.0
+    killed_by: str = ""
+    why: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as the catalogue says."""
+        return self.outcome in GOOD
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return asdict(self)
+
+
+class Bench:
+    """A copy of the project and a process that tests it; use as a context.
+
+    Args:
+        folder: Where the copy goes; made here and removed at the end.
+        root: What is copied.
+    """
+
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+        self.root = folder.resolve() / "copy"
+        shutil.copytree(root, self.root, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        # A campaign within a campaign would never end.
+        for path in (self.root / "tests" / "mutation").glob("test_*.py"):
+            path.unlink()
+        self._baselines: dict[tuple[str, ...], str] = {}
+        environment = {**os.environ, **dict.fromkeys(_THREADS, "1"), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment.pop("PYTHONPATH", None)
+        environment.pop("PYTEST_ADDOPTS", None)
+        environment = {k: v for k, v in environment.items() if not k.startswith("PYTEST_XDIST")}
+        worker = Path(__file__).with_name("worker.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(worker)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=folder,
+        )
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream(self._process.stdin).close()
+        self._stream(self._process.stdout).close()
+        self._process.wait(timeout=60)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def judge(self, fault: Fault, *, whole: bool = False) -> Outcome:
+        """Return how the fault's tests meet it, or the whole test suite does."""
+        path = self.root / fault.file
+        try:
+            if not path.is_file():
+                raise StaleFaultError(f"{fault.id}: there is no {fault.file}.")
+            source = path.read_text()
+            changed = fault.seeded(source)
+        except StaleFaultError as error:
+            return Outcome(fault.id, "stale", why=str(error))
+        tests = () if whole else fault.tests
+        broken = self._baseline(tests)
+        if broken:
+            return Outcome(fault.id, "error", why=f"without the fault: {broken}")
+        try:
+            _write(path, changed)
+            answer = self._pytest(tests, module=fault.file)
+        finally:
+            _write(path, source)
+        return _judged(fault, answer)
+
+    def _baseline(self, tests: tuple[str, ...]) -> str:
+        """Return why tests fail in the unchanged copy, or an empty text; asked once of each."""
+        if tests not in self._baselines:
+            answer = self._pytest(tests)
+            broken = "" if answer["code"] == 0 else f"{answer.get('test')} {_last(answer)}"
+            self._baselines[tests] = broken
+        return self._baselines[tests]
+
+    def _pytest(self, tests: tuple[str, ...], module: str = "") -> dict[str, Any]:
+        shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
+        request = {
+            "root": str(self.root),
+            "tests": list(tests),
+            "options": [*_OPTIONS, *_SEEDED],
+            "seconds": MAPPED_SECONDS if tests else WHOLE_SECONDS,
+            "module": module.removesuffix(".py").replace("/", "."),
+        }
+        stdin = self._stream(self._process.stdin)
+        stdin.write(json.dumps(request) + "\n")
+        stdin.flush()
+        line = self._stream(self._process.stdout).readline()
+        if not line:
+            raise RuntimeError("The process that runs the tests died; its words are above.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    @staticmethod
+    def _stream(stream: IO[str] | None) -> IO[str]:
+        assert stream is not None
+        return stream
+
+
+def _judged(fault: Fault, answer: dict[str, Any]) -> Outcome:
+    code, seconds = answer["code"], round(answer["seconds"], 2)
+    if code is None:
+        return Outcome(fault.id, "timeout", seconds, why="its tests took too long")
+    if answer.get("outsiders"):
+        return Outcome(fault.id, "error", seconds, why=f"loaded {answer['outsiders'][0]}")
+    if code not in (0, 1):
+        return Outcome(fault.id, "error", seconds, why=f"pytest ended with {code}: {_last(answer)}")
+    if not answer["loaded"]:
+        return Outcome(fault.id, "error", seconds, why=f"its tests never load {fault.file}")
+    if code == 0:
+        return Outcome(fault.id, "equivalent" if fault.equivalent else "survived", seconds)
+    killed = "not-equivalent" if fault.equivalent else "killed"
+    return Outcome(fault.id, killed, seconds, answer["test"], answer["why"])
+
+
+def _last(answer: dict[str, Any]) -> str:
+    lines = [line for line in answer.get("output", "").splitlines() if line.strip()]
+    return " | ".join(lines[-3:])[-300:]
+
+
+def _write(path: Path, source: str) -> None:
+    """Write a module and forget what was compiled of it: times and sizes may coincide."""
+    path.write_text(source)
+    Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
