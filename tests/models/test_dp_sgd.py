@@ -252,3 +252,20 @@ def test_a_training_leaves_nothing_in_the_module_but_parameters() -> None:
         module, torch.eye(3), np.ones(3), head="regression", spec=QUIET, noise=SeededNoise(0)
     )
     assert module.seen == 0.0
+
+
+def test_a_sample_is_drawn_finely_and_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a record is taken more often than a small sampling rate says.
+
+    32-bit draws are multiples of 2^-24: a rate of 2^-30 would take records 64 times too often.
+    """
+    real, drawn = torch.rand, []
+
+    def watched(*shape: int, **named: Any) -> torch.Tensor:
+        drawn.append(real(*shape, **named))
+        return drawn[-1]
+
+    monkeypatch.setattr(torch, "rand", watched)
+    one_step(torch.ones(1000, 1), np.ones(1000), replace(QUIET, sampling_rate=0.5))
+    (chances,) = [chance for chance in drawn if chance.shape == (1000,)]
+    assert ((chances * 2**24) % 1 != 0).double().mean() > 0.9

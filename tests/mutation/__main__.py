@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.bench import Bench, Outcome
+from tests.mutation.bench import MAPPED_SECONDS, Bench, Outcome
 from tests.mutation.catalogue import Fault, StaleFaultError, load
 
 
@@ -33,7 +33,7 @@ def main() -> int:
             print(f"{fault.id}\t{fault.file}\t{fault.loses}")
         return 0
     began = time.monotonic()
-    outcomes = _campaign(chosen, whole=options.whole)
+    outcomes = _campaign(chosen, options.seconds, whole=options.whole)
     seconds = round(time.monotonic() - began, 1)
     counts = Counter(outcome.outcome for outcome in outcomes)
     if options.json:
@@ -59,14 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--whole", action="store_true", help="against the whole test suite: hours, offline"
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=MAPPED_SECONDS,
+        metavar="S",
+        help="limit for one fault's mapped tests (%(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write outcomes for programs")
     parser.add_argument("--table", action="store_true", help="print a table in Markdown")
     return parser
 
 
-def _campaign(faults: list[Fault], *, whole: bool) -> list[Outcome]:
+def _campaign(faults: list[Fault], seconds: float, *, whole: bool) -> list[Outcome]:
     outcomes = []
-    with tempfile.TemporaryDirectory() as folder, Bench(Path(folder)) as bench:
+    with tempfile.TemporaryDirectory() as folder, Bench(Path(folder), seconds=seconds) as bench:
         for number, fault in enumerate(faults, 1):
             outcome = bench.judge(fault, whole=whole)
             outcomes.append(outcome)

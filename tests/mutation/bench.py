@@ -25,7 +25,10 @@ _LEFT_OUT = (
     ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
     ".import_linter_cache", "build", "dist", "scratch", "demo-run*", "simulation*.json",
 )  # fmt: skip
-_OPTIONS = ("-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist")
+_OPTIONS = (
+    "-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of hypothesis, which is loaded before
+)  # fmt: skip
 # The same examples every time; a campaign that depends on luck would name other survivors.
 _SEEDED = ("--hypothesis-seed=0",)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -68,9 +71,11 @@ class Bench:
     Args:
         folder: Where the copy goes; made here and removed at the end.
         root: What is copied.
+        seconds: Limit for one fault's mapped tests.
     """
 
-    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT, *, seconds: float = MAPPED_SECONDS) -> None:
+        self._seconds = seconds
         self.root = folder.resolve() / "copy"
         shutil.copytree(root, self.root, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         # A campaign within a campaign would never end.
@@ -140,7 +145,7 @@ class Bench:
             "root": str(self.root),
             "tests": list(tests),
             "options": [*_OPTIONS, *_SEEDED],
-            "seconds": MAPPED_SECONDS if tests else WHOLE_SECONDS,
+            "seconds": self._seconds if tests else WHOLE_SECONDS,
             "module": module.removesuffix(".py").replace("/", "."),
         }
         stdin = self._stream(self._process.stdin)

@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,15 @@ def forked(request: dict[str, Any]) -> dict[str, Any]:
             os.close(reading)
             for number in (1, 2):
                 os.dup2(output.fileno(), number)
-            answer: dict[str, Any] = {"code": 3, "why": "the process died"}
+            answer: dict[str, Any] = {"code": 3}
             try:
                 answer = run_tests(request)
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os.write(writing, json.dumps(answer).encode())
                 sys.stdout.flush()
+                sys.stderr.flush()
+                os.write(writing, json.dumps(answer).encode())
                 os._exit(0)
         os.close(writing)
         ready, _, _ = select.select([reading], [], [], request["seconds"])
