@@ -29,8 +29,6 @@ _OPTIONS = (
     "-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist",
     "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of hypothesis, which is loaded before
 )  # fmt: skip
-# The same examples every time; a campaign that depends on luck would name other survivors.
-_SEEDED = ("--hypothesis-seed=0",)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -45,6 +43,7 @@ class Outcome:
             ``timeout``; ``error`` (pytest failed otherwise than by a test, the module was not
             loaded, or the tests fail without the fault).
         seconds: Wall time of its tests.
+        cpu_seconds: Time that one processor was busy with them.
         killed_by: The test that failed first.
         why: What it said, or what went wrong.
     """
@@ -52,6 +51,7 @@ class Outcome:
     fault: str
     outcome: str
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     killed_by: str = ""
     why: str = ""
 
@@ -140,11 +140,10 @@ class Bench:
         return self._baselines[tests]
 
     def _pytest(self, tests: tuple[str, ...], module: str = "") -> dict[str, Any]:
-        shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
         request = {
             "root": str(self.root),
             "tests": list(tests),
-            "options": [*_OPTIONS, *_SEEDED],
+            "options": list(_OPTIONS),
             "seconds": self._seconds if tests else WHOLE_SECONDS,
             "module": module.removesuffix(".py").replace("/", "."),
         }
@@ -164,19 +163,22 @@ class Bench:
 
 
 def _judged(fault: Fault, answer: dict[str, Any]) -> Outcome:
-    code, seconds = answer["code"], round(answer["seconds"], 2)
+    code, by = answer["code"], ""
     if code is None:
-        return Outcome(fault.id, "timeout", seconds, why="its tests took too long")
-    if answer.get("outsiders"):
-        return Outcome(fault.id, "error", seconds, why=f"loaded {answer['outsiders'][0]}")
-    if code not in (0, 1):
-        return Outcome(fault.id, "error", seconds, why=f"pytest ended with {code}: {_last(answer)}")
-    if not answer["loaded"]:
-        return Outcome(fault.id, "error", seconds, why=f"its tests never load {fault.file}")
-    if code == 0:
-        return Outcome(fault.id, "equivalent" if fault.equivalent else "survived", seconds)
-    killed = "not-equivalent" if fault.equivalent else "killed"
-    return Outcome(fault.id, killed, seconds, answer["test"], answer["why"])
+        outcome, why = "timeout", "its tests took too long"
+    elif answer.get("outsiders"):
+        outcome, why = "error", f"loaded {answer['outsiders'][0]}"
+    elif code not in (0, 1):
+        outcome, why = "error", f"pytest ended with {code}: {_last(answer)}"
+    elif not answer["loaded"]:
+        outcome, why = "error", f"its tests never load {fault.file}"
+    elif code == 0:
+        outcome, why = ("equivalent" if fault.equivalent else "survived"), ""
+    else:
+        outcome = "not-equivalent" if fault.equivalent else "killed"
+        by, why = answer["test"], answer["why"]
+    seconds, cpu_seconds = round(answer["seconds"], 2), round(answer["cpu_seconds"], 2)
+    return Outcome(fault.id, outcome, seconds, cpu_seconds, by, why)
 
 
 def _last(answer: dict[str, Any]) -> str:

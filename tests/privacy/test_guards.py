@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from secure_fedsa.errors import BudgetError
-from secure_fedsa.privacy import training_accountant
+from secure_fedsa.errors import BudgetError, LedgerError
 from secure_fedsa.privacy.accountant import epsilon_from_rho, epsilon_of
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
+from secure_fedsa.privacy.cross_check import cross_check
+from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger import Ledger
-from secure_fedsa.privacy.ledger_books import Terms
+from secure_fedsa.privacy.ledger_books import Terms, replay, reserve_body
+from secure_fedsa.privacy.ledger_entries import FIRST_PREVIOUS, Entry, make_entry
 from secure_fedsa.privacy.ledger_store import transaction
 from secure_fedsa.privacy.mechanisms import plan_release
 from secure_fedsa.signals import SummaryShape
@@ -28,9 +30,7 @@ def least_epsilon(rho: float, delta: float) -> Decimal:
 
         def bound(excess: Decimal) -> Decimal:
             alpha = 1 + excess
-            return (
-                budget * alpha + (1 - 1 / alpha).ln() - (log_delta + alpha.ln()) / excess
-            )
+            return budget * alpha + (1 - 1 / alpha).ln() - (log_delta + alpha.ln()) / excess
 
         middle = (-log_delta / budget).sqrt()
         low, high = middle / 1000, middle * 1000
@@ -58,8 +58,6 @@ def test_noise_over_sensitivity_is_not_below_the_multiplier(multiplier: float) -
 
     The product is rounded to the nearest float: one more step upward makes it a bound.
     """
-    from fractions import Fraction
-
     for grid in range(1000, 1100):
         event = plan_release(
             SummaryShape(3, 5),
@@ -73,38 +71,55 @@ def test_noise_over_sensitivity_is_not_below_the_multiplier(multiplier: float) -
         assert event.noise_scale <= float(exact) * (1 + 1e-15)
 
 
-def test_the_rounding_of_trainings_is_taken_from_delta(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If this fails, many steps at a small delta cost less in the ledger than they do."""
-    asked: list[float] = []
-    real = training_accountant._accountant
+def test_the_transferred_epsilon_is_the_bound_of_the_protocol() -> None:
+    """If this fails, the figure for the discrete mechanism is below what is proved for it.
 
-    def watched(*arguments: float) -> object:
-        made = real(*arguments)
-        original = made.get_epsilon
-
-        def get_epsilon(delta: float) -> float:
-            asked.append(delta)
-            return float(original(delta))
-
-        made.get_epsilon = get_epsilon
-        return made
-
-    monkeypatch.setattr(training_accountant, "_accountant", watched)
-    delta, steps = 1.25e-9, 1234
-    training_accountant.training_epsilon([DpSgdTraining(50.0, 0.5, steps)], delta)
-    assert asked == [delta - 1e-15 * steps]
+    Where coordinates are many and the grid is coarse, eta is most of it.
+    """
+    check = cross_check([DiscreteGaussianRelease(40.0, 200.0, 20_000)], 1e-5)
+    assert check.pld_epsilon is not None
+    assert check.pld_transferred is not None
+    assert check.eta > 0.1
+    assert check.pld_transferred >= check.pld_epsilon + 2 * check.eta
 
 
-def test_what_is_left_after_a_training_is_at_half_of_delta() -> None:
-    """If this fails, people are told of room that the ledger then refuses."""
-    spent = Amount.of([DpSgdTraining(2.0, 0.1, 50)])
-    budget, delta = 3.0, 1e-5
-    left = spent.rho_left(budget, delta)
-    asked = Amount(left)
-    assert Amount.sum([spent, asked]).epsilon(delta) <= budget
-    assert epsilon_from_rho(left, delta / 2) == pytest.approx(
-        budget - training_accountant.training_epsilon(spent.trainings, delta / 2)
+def reserved(position: int, previous: str, run: str, times: int) -> Entry:
+    """Return a charge of one release, whose total is that of ``times``."""
+    event = DiscreteGaussianRelease(1.0, 4.0, 10)
+    before = Amount.of([event] * (times - 1))
+    body = reserve_body("agreement", (event,), before, Terms(9.0, 1e-5), stated=False)
+    return make_entry("data", "reserve", run, body, position=position, previous=previous)
+
+
+def test_a_chain_charges_and_commits_a_run_once() -> None:
+    """If this fails, a forged chain replaces a charge, or has noise drawn twice for one."""
+    genesis = make_entry(
+        "data",
+        "genesis",
+        "",
+        {"delta": 1e-5, "inherits": None},
+        position=0,
+        previous=FIRST_PREVIOUS,
     )
+    charge = reserved(1, genesis["hash"], "run", 1)
+
+    def then(before: Entry, kind: str, run: str, body: dict[str, str]) -> Entry:
+        position = before["position"] + 1
+        return make_entry("data", kind, run, body, position=position, previous=before["hash"])
+
+    commit = then(charge, "commit", "run", {})
+    closed = then(commit, "superseded", "", {"child": "new", "place": "there"})
+    sound = [genesis, charge, commit, closed]
+    assert replay(sound).charges["run"].committed
+    for chain in (
+        [genesis, charge, reserved(2, charge["hash"], "run", 2)],
+        [*sound, reserved(4, closed["hash"], "another", 2)],
+        [genesis, charge, commit, then(commit, "commit", "run", {})],
+        [genesis, charge, then(charge, "commit", "another", {})],
+        [*sound, then(closed, "superseded", "", {"child": "newer", "place": "there"})],
+    ):
+        with pytest.raises(LedgerError, match="is not valid"):
+            replay(chain)
 
 
 def test_a_charge_waits_for_the_disk(tmp_path: Path) -> None:
