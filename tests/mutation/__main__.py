@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TextIO
 
 from tests.mutation.bench import MAPPED_SECONDS, Bench, Outcome
 from tests.mutation.catalogue import Fault, StaleFaultError, load
@@ -20,17 +21,17 @@ def main() -> int:
     try:
         faults = load()
     except StaleFaultError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
     names = {fault.id for fault in faults}
     unknown = [name for name in options.only if name not in names]
     if unknown:
-        print(f"error: no fault {', '.join(unknown)}. See --list.", file=sys.stderr)
+        _say(f"error: no fault {', '.join(unknown)}. See --list.")
         return 2
     chosen = [fault for fault in faults if not options.only or fault.id in options.only]
     if options.list:
         for fault in chosen:
-            print(f"{fault.id}\t{fault.file}\t{fault.loses}")
+            _say(f"{fault.id}\t{fault.file}\t{fault.loses}", sys.stdout)
         return 0
     began = time.monotonic()
     outcomes = _campaign(chosen, options.seconds, whole=options.whole)
@@ -44,8 +45,14 @@ def main() -> int:
             "faults": [outcome.to_dict() for outcome in outcomes],
         }
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    print(_table(chosen, outcomes) if options.table else _summary(outcomes, counts, seconds))
+    told = _table(chosen, outcomes) if options.table else _summary(outcomes, counts, seconds)
+    _say(told, sys.stdout)
     return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _say(words: str, to: TextIO = sys.stderr) -> None:
+    to.write(words + "\n")
+    to.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +85,7 @@ def _campaign(faults: list[Fault], seconds: float, *, whole: bool) -> list[Outco
             outcome = bench.judge(fault, whole=whole)
             outcomes.append(outcome)
             words = f"{outcome.outcome} in {outcome.seconds} s {outcome.killed_by or outcome.why}"
-            print(f"[{number}/{len(faults)}] {fault.id}: {words}", file=sys.stderr, flush=True)
+            _say(f"[{number}/{len(faults)}] {fault.id}: {words}")
     return outcomes
 
 
@@ -89,7 +96,9 @@ def _summary(outcomes: list[Outcome], counts: Counter[str], seconds: float) -> s
         if not outcome.good
     ]
     told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    return "\n".join([*lines, f"{len(outcomes)} faults in {seconds} s: {told}."])
+    busy = sum(outcome.cpu_seconds for outcome in outcomes)
+    closing = f"{len(outcomes)} faults in {seconds} s ({busy:.0f} s of one processor): {told}."
+    return "\n".join([*lines, closing])
 
 
 def _table(faults: list[Fault], outcomes: list[Outcome]) -> str:

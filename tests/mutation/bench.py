@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from tests.mutation.catalogue import Fault, StaleFaultError
 
@@ -96,7 +97,7 @@ class Bench:
             cwd=folder,
         )
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -110,13 +111,24 @@ class Bench:
         self._process.wait(timeout=60)
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def check_all_at_once(self, faults: Iterable[Fault]) -> bool:
+        """Run all tests of these faults together, without a fault; return whether they pass.
+
+        Then no set of them is asked for alone any more. That a test passes only after others would
+        go unnoticed so, and its fault count as killed: a whole campaign asks for each set alone.
+        """
+        sets = {fault.tests for fault in faults}
+        together = tuple(dict.fromkeys(test for tests in sorted(sets) for test in tests))
+        passed: bool = self._pytest(together, seconds=WHOLE_SECONDS)["code"] == 0
+        if passed:
+            self._baselines |= dict.fromkeys(sets, "")
+        return passed
+
     def judge(self, fault: Fault, *, whole: bool = False) -> Outcome:
         """Return how the fault's tests meet it, or the whole test suite does."""
         path = self.root / fault.file
         try:
-            if not path.is_file():
-                raise StaleFaultError(f"{fault.id}: there is no {fault.file}.")
-            source = path.read_text()
+            source = path.read_text() if path.is_file() else ""
             changed = fault.seeded(source)
         except StaleFaultError as error:
             return Outcome(fault.id, "stale", why=str(error))
@@ -139,12 +151,14 @@ class Bench:
             self._baselines[tests] = broken
         return self._baselines[tests]
 
-    def _pytest(self, tests: tuple[str, ...], module: str = "") -> dict[str, Any]:
+    def _pytest(
+        self, tests: tuple[str, ...], *, module: str = "", seconds: float = 0.0
+    ) -> dict[str, Any]:
         request = {
             "root": str(self.root),
             "tests": list(tests),
             "options": list(_OPTIONS),
-            "seconds": self._seconds if tests else WHOLE_SECONDS,
+            "seconds": seconds or (self._seconds if tests else WHOLE_SECONDS),
             "module": module.removesuffix(".py").replace("/", "."),
         }
         stdin = self._stream(self._process.stdin)

@@ -10,7 +10,7 @@ from typing import Any
 
 CATALOGUE = Path(__file__).with_name("faults.toml")
 _TEXTS = ("id", "file", "before", "after", "loses")
-_FIELDS = {*_TEXTS, "tests", "equivalent"}
+_FIELDS = {*_TEXTS, "tests", "equivalent", "offline"}
 
 
 class StaleFaultError(Exception):
@@ -29,6 +29,7 @@ class Fault:
         loses: What a person would lose if the code were so.
         tests: Files or node ids of the tests that have to notice.
         equivalent: Why no test can notice, or empty. These tests then have to pass.
+        offline: Whether its tests take too long for every submission.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Fault:
     loses: str
     tests: tuple[str, ...]
     equivalent: str = ""
+    offline: bool = False
 
     def seeded(self, source: str) -> str:
         """Return the source with the fault in it.
@@ -89,4 +91,9 @@ def _fault(entry: dict[str, Any], number: int) -> Fault:
     if unknown or missing:
         raise StaleFaultError(f"{name}: unknown {sorted(unknown)}, missing {missing}.")
     texts = {key: entry[key] for key in _TEXTS}
-    return Fault(**texts, tests=tuple(entry["tests"]), equivalent=entry.get("equivalent", ""))
+    return Fault(
+        **texts,
+        tests=tuple(entry["tests"]),
+        equivalent=entry.get("equivalent", ""),
+        offline=entry.get("offline", False),
+    )

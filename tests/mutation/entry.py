@@ -9,8 +9,8 @@ HALVES = 2
 
 
 def half(number: int) -> tuple[Fault, ...]:
-    """Return every second fault: two processes of pytest share the work."""
-    return load()[number::HALVES]
+    """Return every second fault that is not for offline: two processes of pytest share the work."""
+    return tuple(fault for fault in load() if not fault.offline)[number::HALVES]
 
 
 def notice(bench: Bench, fault: Fault) -> None:

@@ -58,13 +58,19 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         path = root / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    with Bench(tmp_path_factory.mktemp("bench"), root, seconds=3) as made:
+    with Bench(tmp_path_factory.mktemp("bench"), root, seconds=10) as made:
         yield made
 
 
 def of(test: str, **changes: str) -> Fault:
     """Return the fault with another test, and with other fields."""
     return replace(FAULT, tests=(f"tests/{test}",), **changes)  # type: ignore[arg-type]
+
+
+def test_all_tests_at_once(bench: Bench) -> None:
+    """If this fails, a test that fails anyway is taken for one that noticed."""
+    assert bench.check_all_at_once([FAULT, of("test_code.py::test_lax")])
+    assert not bench.check_all_at_once([FAULT, of("test_code.py::test_wrong")])
 
 
 @pytest.mark.parametrize(
@@ -110,16 +116,24 @@ def test_a_kill_names_its_test(bench: Bench) -> None:
     assert "1.5 == 6" in bench.judge(FAULT).why
 
 
+ENTRY = """[[fault]]
+id = "a"
+file = "f"
+before = "b"
+after = "c"
+loses = "d"
+tests = ["t"]
+"""
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
         '[[fault]]\nid = "a"\n',
-        '[[fault]]\nid = "a"\nfile = "f"\nbefore = "b"\nafter = "c"\nloses = "d"\ntests = []\n',
-        '[[fault]]\nid = "a"\nfile = "f"\nbefore = "b"\nafter = "c"\nloses = "d"\ntests = ["t"]\n'
-        'reason = "e"\n',
-        2 * '[[fault]]\nid = "a"\nfile = "f"\nbefore = "b"\nafter = "c"\nloses = "d"\n'
-        'tests = ["t"]\n',
+        ENTRY.replace('"t"', ""),
+        ENTRY + 'reason = "e"\n',
+        ENTRY + ENTRY,
     ],
 )
 def test_a_malformed_catalogue_is_refused(tmp_path: Path, text: str) -> None:
@@ -128,3 +142,5 @@ def test_a_malformed_catalogue_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(StaleFaultError):
         load(path)
+    path.write_text(ENTRY)
+    assert [fault.id for fault in load(path)] == ["a"]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One copy of the project for all of them."""
     with Bench(tmp_path_factory.mktemp("mutation")) as made:
+        assert made.check_all_at_once(half(1)), "tests fail without any fault"
         yield made
 
 

@@ -8,6 +8,7 @@ of the project's own.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +109,13 @@ def forked(request: dict[str, Any]) -> dict[str, Any]:
             os.close(reading)
             for number in (1, 2):
                 os.dup2(output.fileno(), number)
-            answer: dict[str, Any] = {"code": 3}
+            answer: dict[str, Any] = {}
             try:
                 answer = run_tests(request)
-            except BaseException:
-                traceback.print_exc()
             finally:
+                if not answer:
+                    answer = {"code": 3}
+                    traceback.print_exc()
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os.write(writing, json.dumps(answer).encode())
@@ -121,10 +124,8 @@ def forked(request: dict[str, Any]) -> dict[str, Any]:
         ready, _, _ = select.select([reading], [], [], request["seconds"])
         data = os.read(reading, 1 << 20) if ready else b""
         os.close(reading)
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what its tests started, too
-        except ProcessLookupError:
-            pass
         _, _, usage = os.wait4(child, 0)
         answer = json.loads(data) if data else {"code": None if not ready else 3}
         output.seek(0)
@@ -150,6 +151,8 @@ def main() -> None:
             importlib.import_module(name)
     assert not any(name in sys.modules for name in PACKAGES), "the project itself is loaded"
     steady_examples()
+    gc.collect()
+    gc.freeze()  # children neither search nor copy what the libraries hold
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
