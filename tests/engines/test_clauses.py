@@ -22,7 +22,7 @@ from secure_fedsa.messages import (
 )
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.privacy.ledger_entries import make_entry
-from secure_fedsa.roles.effects import LogRelease, Persist
+from secure_fedsa.roles.effects import LogRelease, Persist, Send
 from secure_fedsa.roles.key_holder import _release
 from secure_fedsa.roles.release_gate import conflict_of, gate
 from secure_fedsa.roles.rosters import Opened
@@ -367,9 +367,12 @@ def test_nothing_is_opened_before_the_log_has_it(at_the_gate: Gate) -> None:
         state.session, once=state.session.once - {"log-release", "release"}, problem=""
     )
     state, effects = _release(replace(state, session=session, logged=False))
-    assert [type(effect) for effect in effects] == [Persist]
-    assert isinstance(effects[0].record, LogRelease)
+    (logging,) = effects
+    assert isinstance(logging, Persist)
+    assert isinstance(logging.record, LogRelease)
     state, effects = _release(state)
     assert effects == []
     state, effects = _release(replace(state, logged=True))
-    assert [type(effect.body) for effect in effects] == [Release]
+    (opening,) = effects
+    assert isinstance(opening, Send)
+    assert isinstance(opening.body, Release)
