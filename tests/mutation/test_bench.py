@@ -144,3 +144,11 @@ def test_a_malformed_catalogue_is_refused(tmp_path: Path, text: str) -> None:
         load(path)
     path.write_text(ENTRY)
     assert [fault.id for fault in load(path)] == ["a"]
+
+
+def test_every_part_of_the_code_has_a_fault_on_every_submission() -> None:
+    """If this fails, what is left for offline is all that there is of some kind."""
+    often = [fault for fault in load() if not fault.offline]
+    assert len(often) >= 40
+    for folder in ("privacy", "roles", "encryption", "models", "wire", "audit"):
+        assert any(f"/{folder}/" in fault.file for fault in often), folder
