@@ -6,7 +6,7 @@ the accountant. Where nothing is promised, the figure is None and a sentence say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
@@ -234,11 +234,7 @@ def _unprotected(events: dict[str, Event]) -> UnitClaim:
     claim = _none(
         "agreed-unit", "one record", "NO DIFFERENTIAL PRIVACY: the agreement promises none."
     )
-    return UnitClaim(**{**_fields(claim), "events": _held(events)})
-
-
-def _fields(claim: UnitClaim) -> dict[str, Any]:
-    return {name: getattr(claim, name) for name in UnitClaim.__slots__}
+    return replace(claim, events=_held(events))
 
 
 def _none(name: str, unit: str, why: str) -> UnitClaim:

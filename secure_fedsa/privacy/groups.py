@@ -64,6 +64,8 @@ def training_epsilons(
     """
     records = positive_integer(records, "records", MOST_RECORDS)
     deltas = [probability(delta, "delta") for delta in deltas]
+    if deltas:  # several records tell more than one: what is hopeless for it is for them
+        refuse_hopeless([event], max(deltas))
     least = least_delta([event])
     accountant = _composed(event, records)
     return [
@@ -79,8 +81,6 @@ def _composed(event: DpSgdTraining, records: int) -> PLDAccountant:
     from dp_accounting.pld import PLDAccountant
     from scipy.stats import binom
 
-    # For one record many times the steps: what could take minutes is refused before.
-    refuse_hopeless([event], 1e-5)
     accountant = PLDAccountant(
         NeighboringRelation.ADD_OR_REMOVE_ONE,
         value_discretization_interval=interval_for(event.noise_multiplier),

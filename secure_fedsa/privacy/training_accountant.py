@@ -69,10 +69,15 @@ def training_epsilon(events: Iterable[DpSgdTraining], delta: float) -> float:
 @lru_cache(maxsize=256)  # each takes a good part of a second, and every check asks again
 def _training_epsilon(trainings: tuple[DpSgdTraining, ...], delta: float) -> float:
     refuse_hopeless(trainings, delta)
+    return float(_composed(trainings).get_epsilon(delta - rounding_of(trainings)))
+
+
+@lru_cache(maxsize=16)  # so that a curve over delta composes once
+def _composed(trainings: tuple[DpSgdTraining, ...]) -> PLDAccountant:
     accountant = _accountant(min(event.noise_multiplier for event in trainings))
     for event in trainings:
         _compose(accountant, event)
-    return float(accountant.get_epsilon(delta - rounding_of(trainings)))
+    return accountant
 
 
 def noise_multiplier_for(

@@ -105,7 +105,8 @@ class ViewClaim:
         kind: ``view`` or ``coalition``.
         name: Who that is, in words.
         parties: The roles in it.
-        epsilon: Bound for the agreed unit of one teacher outside; None if nothing is promised.
+        epsilon: Bound for the agreed unit of one teacher outside; None if nothing is promised, or
+            for who makes up a run: nothing of anybody's records is in it.
         delta: The agreed delta; None likewise.
         institution_facts: Facts about one teacher as an institution that it sees, in words.
     """
@@ -168,8 +169,8 @@ def by_view(agreement: Agreement) -> ByView:
             kind=seer.kind,
             name=seer.name,
             parties=seer.parties,
-            epsilon=agreed.epsilon,
-            delta=agreed.delta,
+            epsilon=None if seer.parties == (OUTSIDER,) else agreed.epsilon,
+            delta=None if seer.parties == (OUTSIDER,) else agreed.delta,
             institution_facts=_facts(agreement, seer),
         )
         for name, seer in _SEERS.items()

@@ -54,14 +54,41 @@ def test_a_run_counts_no_more_of_a_person_than_was_agreed(tmp_path: Path) -> Non
     assert np.array_equal(read.counts, summary.counts)
 
 
-@pytest.mark.parametrize("ids", [None, np.zeros(200), np.zeros(199, dtype=np.int64)])
+def test_a_record_that_cannot_be_used_takes_no_place_of_its_persons(tmp_path: Path) -> None:
+    """If this fails, one wrong label costs a person's other records, and teachers their use."""
+    world = world_of_persons(tmp_path)
+    agreement = world.local_run().agreement
+    name, data = next(iter(world.data.items()))
+    plan = noise_plan(agreement, name)
+    labels = data.labels.copy()
+    labels[:MOST] = 99  # of the person with a hundred records
+    summary, _ = read_private(
+        data.records,
+        labels,
+        encoder=tables().encoder,
+        agreement=agreement,
+        teacher=name,
+        noise=Noise(int_array([0] * plan.shape.noise_values), seeded=True),
+        persons=data.persons,
+    )
+    assert int(summary.counts.sum()) == (100 + MOST) * plan.count_unit
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (None, "come without person ids"),
+        (np.zeros(200), "person ids of .* are not one"),
+        (np.zeros(199, dtype=np.int64), "person ids of .* are not one"),
+    ],
+)
 def test_a_promise_to_persons_needs_their_ids_before_any_charge(
-    tmp_path: Path, ids: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None
+    tmp_path: Path, ids: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, words: str
 ) -> None:
     """If this fails, persons are promised what nothing enforces, or a budget is lost on it."""
     world = world_of_persons(tmp_path)
     name = next(iter(world.data))
     world.data[name] = replace(world.data[name], persons=ids)
-    with pytest.raises(RunAborted, match=r"person ids.*Nothing was charged"):
+    with pytest.raises(RunAborted, match=f"{words}.*Nothing was charged"):
         world.local_run().execute()
     assert all(Ledger.open(tmp_path / teacher).spent().epsilon == 0 for teacher in world.data)

@@ -35,10 +35,16 @@ def answers(noise: float, seed: int) -> FloatArray:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize("form", ["sketch", "gram", "scatter"])
+@pytest.mark.parametrize(
+    "form", [pytest.param("sketch", marks=pytest.mark.statistical), "gram", "scatter"]
+)
 def test_integers_of_three_teachers_add_up_to_the_release(form: Any) -> None:
-    """If this fails, what is encrypted is not what the student takes the sum for."""
-    spec = ModelSignalSpec(form, PROBES, DIMENSION, 64 if form == "sketch" else 0)
+    """If this fails, what is encrypted is not what the student takes the sum for.
+
+    A sketch's error is random: of 600 of this width none was above 0.15, and 0.35 fails by chance
+    less than once in 10^6 runs.
+    """
+    spec = ModelSignalSpec(form, PROBES, DIMENSION, 1024 if form == "sketch" else 0)
     teachers = [normalised(answers(noise, seed)) for seed, noise in enumerate((0.1, 1.0, 3.0))]
     bound, total = 2**24, np.zeros(spec.values, dtype=np.int64)
     for one in teachers:

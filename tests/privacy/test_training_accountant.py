@@ -5,25 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.events import DpSgdTraining, event_from_dict
 from secure_fedsa.privacy.training_accountant import noise_multiplier_for, training_epsilon
+from tests.privacy.accountant_cases import exact_epsilon
 
 DELTA = 1e-5
-
-
-def gaussian_epsilon(mu: float, delta: float) -> float:
-    """Return the exact epsilon of a Gaussian mechanism (Balle and Wang 2018, theorem 8)."""
-
-    def excess(epsilon: float) -> float:
-        a, b = mu / 2 - epsilon / mu, -mu / 2 - epsilon / mu
-        return float(norm.cdf(a) - pow(2.718281828459045, epsilon) * norm.cdf(b)) - delta
-
-    return float(brentq(excess, 0, 200))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +26,7 @@ def test_without_subsampling_it_is_the_gaussian_mechanism(
     noise: float, steps: int, delta: float
 ) -> None:
     """Never below the exact value, and within 1% of it; of many steps at a small delta too."""
-    exact = gaussian_epsilon(steps**0.5 / noise, delta)
+    exact = exact_epsilon(steps**0.5 / noise, delta)
     found = training_epsilon([DpSgdTraining(noise, 1.0, steps)], delta)
     assert exact * (1 - 1e-6) <= found <= exact * 1.01
 

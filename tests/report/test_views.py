@@ -50,8 +50,10 @@ def test_views_and_coalitions_are_those_of_the_threat_model() -> None:
 def test_one_bound_holds_against_every_view() -> None:
     """If this fails, a weaker view is told a smaller number that nothing proves."""
     found = by_view(agreement())
-    assert {view.epsilon for view in found.views} == {found.units[0].epsilon}
-    assert {view.delta for view in found.views} == {1e-5}
+    *views, forger = found.views
+    assert {view.epsilon for view in views} == {found.units[0].epsilon}
+    assert {view.delta for view in views} == {1e-5}
+    assert (forger.id, forger.epsilon, forger.delta) == ("coalitions.forger", None, None)
 
 
 def test_what_is_published_is_seen_by_all() -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 from scipy.optimize import brentq
-from scipy.special import log_ndtr
 from scipy.stats import norm
+
+from secure_fedsa.privacy.cross_check import gaussian_log_delta
 
 MOST_EPSILON = 1000.0
 """Larger bounds are given as this: it is no privacy at all."""
@@ -22,9 +23,7 @@ def gaussian_delta(epsilon: float, mu: float) -> float:
     >>> round(gaussian_delta(0.0, 1.0), 4)
     0.3829
     """
-    near, far = -epsilon / mu + mu / 2, -epsilon / mu - mu / 2
-    high, low = float(log_ndtr(near)), float(log_ndtr(far)) + epsilon
-    return math.exp(high) * -math.expm1(min(0.0, low - high))
+    return math.exp(gaussian_log_delta(mu, epsilon))
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
