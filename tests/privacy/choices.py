@@ -35,7 +35,7 @@ from secure_fedsa.models import (
     trainable,
     training,
 )
-from secure_fedsa.privacy import clipping, mechanisms
+from secure_fedsa.privacy import clipping, contributions, mechanisms
 from secure_fedsa.roles import model_teachers, noisy_release
 
 ROOT = Path(secure_fedsa.__file__).parents[1]
@@ -64,6 +64,8 @@ COMMANDS = ("demo", "agree new", "run")
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     noisy_release.read_private,
+    noisy_release.release_encoded,
+    contributions.first_records,
     noisy_release.noise_plan,
     noisy_release.derive_signal,
     clipping.to_grid,
@@ -105,6 +107,7 @@ SPECS: tuple[type[Any], ...] = (
 MODULES: tuple[ModuleType, ...] = (
     noisy_release,
     clipping,
+    contributions,
     mechanisms,
     scatter,
     saliency,

@@ -90,12 +90,14 @@ class Part:
     Attributes:
         records: float64, shape (n, d): the present ones, as an encoder would return them.
         labels: int64, shape (n,): classes, counted within this part.
+        persons: int64, shape (n,): whose each record is; a canary is one person.
         direction: float64, shape (K, b (d + 1)): by how much the summary's blocks of each canary
             differ between its two neighbours, if clipped as agreed; b classes each.
     """
 
     records: FloatArray
     labels: IntArray
+    persons: IntArray
     direction: FloatArray
 
 
@@ -127,6 +129,7 @@ def make_part(design: Design, begin: int, coins: BoolArray) -> Part:
     return Part(
         records=np.repeat(chosen, design.records, axis=0),
         labels=np.repeat(labels, design.records).astype(np.int64),
+        persons=np.repeat(np.arange(len(chosen)), design.records),
         direction=_direction(design, signs),
     )
 

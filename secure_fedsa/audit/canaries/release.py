@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from secure_fedsa.audit.canaries.design import Design, make_part, widened
+from secure_fedsa.audit.canaries.design import Design, Part, make_part, widened
 from secure_fedsa.audit.canaries.scores import BoolArray, Scores
 from secure_fedsa.errors import UsageError
 from secure_fedsa.models.encoder import Encoding
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.audit.canaries.scores import FloatArray
     from secure_fedsa.entropy import NoiseSource
-    from secure_fedsa.signals import IntArray
 
 Told = Callable[[int, int], None]
 """Called with (canaries done, canaries), now and then."""
@@ -77,7 +76,7 @@ def release_scores(
         plan = noise_plan(wide, teacher)
         seen = np.zeros((len(own), width))
         for _ in range(runs):
-            seen += _released(part.records, part.labels, wide, teacher, plan, noise)
+            seen += _released(part, wide, teacher, plan, noise)
         length = np.linalg.norm(part.direction, axis=1)
         unit = part.direction / length[:, None]
         values.append((seen * unit).sum(axis=1) / (plan.event.noise_scale * runs**0.5))
@@ -95,8 +94,7 @@ def release_scores(
 
 
 def _released(
-    records: FloatArray,
-    labels: IntArray,
+    part: Part,
     agreement: Agreement,
     teacher: str,
     plan: NoisePlan,
@@ -104,10 +102,13 @@ def _released(
 ) -> FloatArray:
     """Return what one run releases of a part: a row a canary, its blocks side by side."""
     drawn = draw_noise(noise, plan.shape, plan.event.noise_scale)
-    encoding = Encoding(records, np.ones(len(records), dtype=np.bool_))
-    persons = np.arange(len(records)) // agreement.mechanism.max_records
     noisy, _ = release_encoded(
-        encoding, labels, agreement=agreement, teacher=teacher, noise=drawn, persons=persons
+        Encoding(part.records, np.ones(len(part.records), dtype=np.bool_)),
+        part.labels,
+        agreement=agreement,
+        teacher=teacher,
+        noise=drawn,
+        persons=part.persons,
     )
     blocks = np.concatenate([noisy.sums, noisy.counts[:, None]], axis=1).astype(np.float64)
     classes = Design.of(agreement).classes_each

@@ -52,6 +52,7 @@ def exact_blocks(agreement: Agreement, coins: npt.NDArray[np.bool_]) -> npt.NDAr
         agreement=wide,
         teacher=TEACHERS[0],
         noise=Noise(int_array([0] * shape.noise_values), seeded=True),
+        persons=part.persons,
     )
     assert notes.zeroed == 0
     blocks = np.concatenate([noisy.sums, noisy.counts[:, None]], axis=1)
