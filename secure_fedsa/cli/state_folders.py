@@ -66,8 +66,8 @@ class StateFolders:
                 f"{self.root} holds the ledgers of other data.",
                 why=f"They were made with another {changed}. A ledger is of one data set.",
                 do=f"Name another folder with {option} for other data. (The same data under "
-                f"another {option} start with an empty ledger: their spends must then be added "
-                "by hand.)",
+                f"another {option} start with an empty ledger: have each count the other's with "
+                "secure-fedsa ledger link.)",
             )
 
     def remember_data(self) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines.ledger_notes import known_head, note_charge, note_head
 from secure_fedsa.engines.preflight import (
     check_brought,
     check_budget,
@@ -52,7 +53,6 @@ from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
 _IDENTITY_FILE = "identity.key"
-_HEAD_FILE = "ledger-head"
 LOCAL_LOG_FILE = "local-log.jsonl"
 _DELTA_WITHOUT_PROMISE = 1e-5
 """Delta of a ledger whose first run has no differential privacy; its epsilon is infinite."""
@@ -152,11 +152,7 @@ class LocalSite:
 
     def _open_ledger(self) -> Ledger:
         """Open the ledger, or start it once; a ledger that vanished is never started anew."""
-        marker = self.folder / _HEAD_FILE
-        try:
-            known = marker.read_text(encoding="ascii") if marker.exists() else None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StorageError(f"Cannot read {marker}.", why=f"{error}.") from error
+        known = known_head(self.folder)
         if known is not None or (self.folder / LEDGER_FILE).exists():
             return Ledger.open(self.folder, known_head=known)
         privacy = self.agreement.privacy
@@ -166,18 +162,7 @@ class LocalSite:
         return ledger
 
     def _note_head(self, ledger: Ledger) -> None:
-        """Remember the newest head, so that a ledger cut back or removed is noticed."""
-        partial = self.folder / f"{_HEAD_FILE}.partial"
-        try:
-            with partial.open("w", encoding="ascii") as file:
-                file.write(ledger.head().hash)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(self.folder / _HEAD_FILE)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot write in {self.folder}.", why=f"{error.strerror}."
-            ) from error
+        note_head(self.folder, ledger.head().hash)
 
     @property
     def _books(self) -> Ledger:
@@ -333,6 +318,7 @@ class LocalSite:
                     stated=is_stated(agreement, self.me),
                 )
                 self._note_head(self._books)
+                note_charge(self.folder, charge.entry_hash, agreement, self.agreement_hash)
                 if charge.committed:
                     raise LedgerError(
                         "This run's noisy summary exists already, and its journal does not know.",

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from secure_fedsa.entropy import secret_bytes
-from secure_fedsa.errors import LedgerError
+from secure_fedsa.errors import LedgerError, StorageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, what_is_left
 from secure_fedsa.privacy.events import Event, events_from_list, events_to_list
@@ -35,15 +36,22 @@ from secure_fedsa.privacy.ledger_books import (
 )
 from secure_fedsa.privacy.ledger_entries import (
     FIRST_PREVIOUS,
+    PRIVATE_FIELDS,
     Entry,
     check_name,
     check_note,
     make_entry,
 )
+from secure_fedsa.privacy.ledger_links import (
+    FILE_NAME,
+    add_linked,
+    add_unreachable,
+    linked_paths,
+)
 from secure_fedsa.privacy.ledger_store import insert_entry, make_file, read_entries, transaction
 from secure_fedsa.privacy.parameters import positive, probability
 
-FILE_NAME = "ledger.sqlite"
+__all__ = ["FILE_NAME", "Ledger"]
 
 
 class Ledger:
@@ -88,8 +96,10 @@ class Ledger:
             body = {"delta": delta, "inherits": inherits}
             entry = make_entry(data_set, "genesis", "", body, position=0, previous=FIRST_PREVIOUS)
             insert_entry(connection, entry)
-            books = replay([entry])
-        return cls(path, books)
+            ledger = cls(path, replay([entry]))
+            for kind, kept in parent.books_alone().private_notes() if parent is not None else ():
+                ledger._append(connection, ledger._books(connection), kind, "", kept)
+        return ledger
 
     @classmethod
     def open(cls, folder: Path, *, known_head: str | None = None) -> Ledger:
@@ -141,8 +151,8 @@ class Ledger:
             agreement_hash: Its agreement; all charges under one agreement count together.
             events: What the run will release, all of one kind.
             terms: The agreement's budget for all its runs; None without differential privacy.
-            data_set_budget: Epsilon at the ledger's delta for all runs on this data set; None
-                likewise.
+            data_set_budget: Epsilon for all runs on this data set, at the smaller one of the
+                agreement's delta and the ledger's; None likewise.
             stated: Whether this is a training of before the run, stated by the institution.
 
         Raises:
@@ -160,8 +170,7 @@ class Ledger:
             terms = Terms(budget, probability(terms.delta, "delta"))
             data_set_budget = positive(data_set_budget, "data set budget")
         asked = Amount.of(events)
-        with transaction(self.path, write=True) as connection:
-            books = self._books(connection)
+        with self._writing() as (connection, books):
             if run_id in books.charges:
                 return same_charge(
                     books.charges[run_id], agreement_hash, events, terms, stated=stated
@@ -203,14 +212,66 @@ class Ledger:
             if (kind, run_id, body) not in known:
                 self._append(connection, books, kind, run_id, body)
 
+    def note(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Note something of no run, as :mod:`.ledger_private` lists; again is fine.
+
+        Raises:
+            LedgerError: If it is not well-formed, or the data set has a new version.
+            StorageError: If it cannot be written.
+        """
+        if kind not in PRIVATE_FIELDS:
+            raise LedgerError(f"A ledger does not note {kind!r}.")
+        with transaction(self.path, write=True) as connection:
+            books = self._books(connection)
+            if books.superseded is not None:
+                raise LedgerError(
+                    "This data set has a new version.", do="Use the ledger of the new version."
+                )
+            if kind != "external" and (kind, body) in books.private_notes():
+                return
+            self._append(connection, books, kind, "", body)
+
     def opened_rosters(self) -> list[frozenset[str]]:
         """Return the rosters noted as opened, for :func:`~.rosters.roster_conflict`."""
         return self.books().opened_rosters()
 
     def books(self) -> Books:
-        """Return the state that the chain adds up to, checked again."""
+        """Return the state that the chain adds up to, checked again, and what is linked to it."""
+        books = self.books_alone()
+        for path in linked_paths(books):
+            try:
+                with transaction(path, write=False) as connection:
+                    add_linked(books, path, read_entries(connection))
+            except (LedgerError, StorageError):
+                add_unreachable(books, path)
+        return books
+
+    def books_alone(self) -> Books:
+        """Return the same without a look at the ledgers of linked data sets."""
         with transaction(self.path, write=False) as connection:
             return self._books(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[sqlite3.Connection, Books]]:
+        """Yield a connection and the books, linked ones included, that nobody changes meanwhile.
+
+        Two data sets that share persons must not both pass what is left of one budget: the
+        ledgers of all are locked, in one order everywhere.
+        """
+        while True:
+            linked = linked_paths(self.books_alone())
+            with ExitStack() as stack:
+                connections = {
+                    path: stack.enter_context(transaction(path, write=True))
+                    for path in sorted({self.path.resolve(), *linked})
+                }
+                books = self._books(connections[self.path.resolve()])
+                if linked_paths(books) != linked:
+                    continue  # linked since we looked
+                for path in linked:
+                    add_linked(books, path, read_entries(connections[path]))
+                yield connections[self.path.resolve()], books
+                return
 
     def spent(self, agreement_hash: str | None = None, delta: float | None = None) -> Spend:
         """Return what the data set (or one agreement) spent; at the ledger's delta by default."""

@@ -5,78 +5,80 @@ Pure: entries come in as JSON-able dicts; :mod:`.ledger_store` keeps them on dis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secure_fedsa.errors import BudgetError, LedgerError, PrivacyParameterError
-from secure_fedsa.privacy.amounts import Amount, trainings_from_list
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import require_within_budget
-from secure_fedsa.privacy.events import Event, Unprotected, events_from_list, events_to_list
+from secure_fedsa.privacy.ledger_charges import (
+    Charge,
+    Terms,
+    charge_of,
+    reserve_body,
+    same_charge,
+    verify_segment,
+)
 from secure_fedsa.privacy.ledger_entries import (
     FIRST_PREVIOUS,
     NOTE_FIELDS,
-    RELEASE_FIELDS,
-    TRAINING_FIELDS,
+    PRIVATE_FIELDS,
     Entry,
     bad_entry,
     check_entry,
 )
-from secure_fedsa.privacy.parameters import positive, probability
+from secure_fedsa.privacy.ledger_private import (
+    OUTSIDE,
+    Disjoint,
+    External,
+    Link,
+    disjoint_of,
+    external_of,
+    limit_of,
+    link_of,
+)
+from secure_fedsa.privacy.parameters import probability
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The budget that a run's agreement sets.
-
-    Attributes:
-        budget: Epsilon for all runs under the agreement together, at ``delta``.
-        delta: The agreement's delta.
-    """
-
-    budget: float
-    delta: float
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """One run's reservation: spent from the moment it is written, committed or not.
-
-    Attributes:
-        run_id: The run.
-        agreement: Hash of the agreement that it runs under.
-        events: What the run releases; of one kind, as an agreement has one route.
-        cost: What they spend.
-        agreement_total: What the agreement has spent after this charge.
-        terms: The agreement's budget; None without differential privacy.
-        stated: Whether the training was stated by the institution, and not done by this
-            software in the run.
-        entry_hash: Hash of the reserve entry.
-        committed: True once the noisy summary was persisted: never draw noise again.
-    """
-
-    run_id: str
-    agreement: str
-    events: tuple[Event, ...]
-    cost: Amount
-    agreement_total: Amount
-    terms: Terms | None
-    stated: bool
-    entry_hash: str
-    committed: bool = False
+__all__ = [
+    "Books",
+    "Charge",
+    "Head",
+    "Terms",
+    "charge_of",
+    "replay",
+    "reserve_body",
+    "same_charge",
+    "verify_segment",
+]
 
 
 @dataclass(slots=True)
 class Books:
-    """The state that a whole chain adds up to."""
+    """The state that a whole chain adds up to.
+
+    ``positions`` has the place of each entry in the chain by its hash.
+    ``linked``, ``promised_elsewhere`` and ``unreachable`` are no part of the chain: whoever opens
+    the ledger reads what linked data sets have spent by now, and whether a budget was promised for
+    them, or why that cannot be known.
+    """
 
     data_set: str
     delta: float
+    parent: str = ""
     inherited: dict[str, Amount] = field(default_factory=dict)
     inherited_rosters: list[list[str]] = field(default_factory=list)
     charges: dict[str, Charge] = field(default_factory=dict)
     notes: list[Entry] = field(default_factory=list)
+    external: list[External] = field(default_factory=list)
+    links: dict[str, Link] = field(default_factory=dict)
+    disjoint: dict[str, Disjoint] = field(default_factory=dict)
+    limit: float | None = None
     superseded: Entry | None = None
+    positions: dict[str, int] = field(default_factory=dict)
+    linked: dict[str, Amount] = field(default_factory=dict)
+    promised_elsewhere: bool = False
+    unreachable: dict[str, str] = field(default_factory=dict)
     position: int = 0
     head: str = FIRST_PREVIOUS
 
@@ -85,10 +87,19 @@ class Books:
         own = (c.cost for c in self.charges.values() if c.agreement == agreement)
         return Amount.sum([self.inherited.get(agreement, Amount()), *own])
 
-    def spent(self) -> Amount:
-        """Return what the data set spent, inherited charges included."""
+    def spent_alone(self) -> Amount:
+        """Return what the data set spent, with what it inherited and what was imported."""
         own = (charge.cost for charge in self.charges.values())
-        return Amount.sum([*self.inherited.values(), *own])
+        outside = (external.cost for external in self.external)
+        return Amount.sum([*self.inherited.values(), *own, *outside])
+
+    def spent_elsewhere(self) -> Amount:
+        """Return what data sets with some of the same persons spent, as far as it is known."""
+        return Amount.sum(self.linked.get(name, link.amount) for name, link in self.links.items())
+
+    def spent(self) -> Amount:
+        """Return the most that one person in the data set can have lost, links included."""
+        return Amount.sum([self.spent_alone(), self.spent_elsewhere()])
 
     def opened_rosters(self) -> list[frozenset[str]]:
         """Return the rosters noted as opened, those of earlier versions included."""
@@ -98,10 +109,27 @@ class Books:
     def bequest(self) -> dict[str, Any]:
         """Return what a new version inherits: the amount of each agreement, and opened rosters."""
         names = [*self.inherited, *(charge.agreement for charge in self.charges.values())]
+        spent = {name: self.spent_under(name) for name in names}
+        if self.external:
+            imported = (external.cost for external in self.external)
+            spent[OUTSIDE] = Amount.sum([spent.get(OUTSIDE, Amount()), *imported])
         return {
-            "spent": {name: self.spent_under(name).to_json() for name in names},
+            "spent": {name: amount.to_json() for name, amount in spent.items()},
             "rosters": sorted({tuple(sorted(roster)) for roster in self.opened_rosters()}),
         }
+
+    def in_order(self) -> list[Charge | External]:
+        """Return every charge in the order of the chain, those of uses outside included."""
+        made: list[Charge | External] = [*self.charges.values(), *self.external]
+        return sorted(made, key=lambda charge: self.positions[charge.entry_hash])
+
+    def private_notes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the links, statements and limit that stand, as a new version takes them over."""
+        return [
+            *(("link", link.body()) for link in self.links.values()),
+            *(("disjoint", statement.body()) for statement in self.disjoint.values()),
+            *([("limit", {"epsilon": self.limit})] if self.limit is not None else []),
+        ]
 
     def require_affordable(
         self,
@@ -118,12 +146,14 @@ class Books:
             agreement: Hash of its agreement.
             asked: The charge.
             terms: The agreement's budget; None without differential privacy.
-            data_set_budget: Epsilon at the ledger's delta; None likewise.
+            data_set_budget: Epsilon at the agreement's delta or, if that is smaller, at the
+                ledger's; None likewise.
 
         Raises:
             BudgetError: If a budget would be passed; after a use without differential privacy
                 every budget is, and before one every promise of a budget would be broken.
-            LedgerError: If the data set has a new version or the agreement's budget changed.
+            LedgerError: If the data set has a new version, the agreement's budget changed, or
+                what a linked data set spent cannot be known.
         """
         if self.superseded is not None:
             raise LedgerError(
@@ -140,16 +170,44 @@ class Books:
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
         require_within_budget(run_id, whose, spent, asked, terms.budget, terms.delta)
-        whose = "this data set (privacy.data_set_budget)"
-        require_within_budget(run_id, whose, self.spent(), asked, data_set_budget, self.delta)
+        self._require_reachable()
+        whose, everything = "this data set (privacy.data_set_budget)", self.spent()
+        # The agreement promised its own delta, and a ledger may have begun with a larger one.
+        delta = min(self.delta, terms.delta)
+        require_within_budget(run_id, whose, everything, asked, data_set_budget, delta)
+        if self.limit is not None:
+            whose = "this data set (its own limit)"
+            require_within_budget(run_id, whose, everything, asked, self.limit, self.delta)
+
+    def _require_reachable(self) -> None:
+        for name, why in self.unreachable.items():
+            raise LedgerError(
+                f"Data set {name[:12]} shares persons with this one, and its ledger cannot be "
+                "read.",
+                why=f"{why} What it spent since it was linked is not known.",
+                do="Nothing was charged. Put its state folder back, or link it again where it is: "
+                "secure-fedsa ledger link STATE --shares ITS-STATE",
+            )
+
+    def is_promised(self) -> bool:
+        """Return whether a budget was promised for the data set or a version before it.
+
+        By an agreement that it was charged under, or by its owner's limit.
+        """
+        inherited = (a for name, a in self.inherited.items() if name != OUTSIDE)
+        return (
+            self.limit is not None
+            or any(not amount.unprotected for amount in inherited)
+            or any(charge.terms is not None for charge in self.charges.values())
+        )
 
     def _require_unpromised(self, run_id: str) -> None:
         """Refuse a use without differential privacy of data that budgets were promised for."""
-        inherited = any(not amount.unprotected for amount in self.inherited.values())
-        if inherited or any(charge.terms is not None for charge in self.charges.values()):
+        self._require_reachable()
+        if self.is_promised() or self.promised_elsewhere:
             raise BudgetError(
                 f"Run {run_id!r} would use data without differential privacy for which earlier "
-                "agreements promised a budget.",
+                "agreements, or their owner's limit, promised a budget.",
                 why="No epsilon bounds what it would tell: every such promise would be broken.",
                 do="Nothing was charged. Use data, and a ledger, that no budget was promised for; "
                 "or agree on a route with differential privacy.",
@@ -185,89 +243,10 @@ def replay(entries: Iterable[Entry]) -> Books:
         else:
             _apply(books, entry)
         books.position, books.head = position, entry["hash"]
+        books.positions[entry["hash"]] = position
     if books is None:
         raise LedgerError("The ledger is empty.", do="Restore it from a copy.")
     return books
-
-
-def verify_segment(entries: Sequence[Entry]) -> Charge:
-    """Check one run's entries, as taken from a ledger, and return the run's charge.
-
-    A segment shows that these entries exist, unaltered, in one ledger and in this order. It
-    does not show that the ledger has no others: the countersigned head is for that.
-
-    Raises:
-        LedgerError: If an entry is damaged, entries are out of order or of several runs or
-            data sets, or the charge is missing, repeated or not what its events cost.
-    """
-    charge: Charge | None = None
-    before: Entry | None = None
-    for index, entry in enumerate(entries):
-        check_entry(entry, index)
-        if before is not None:
-            if any(entry[name] != before[name] for name in ("data_set", "run_id")):
-                bad_entry(index, "it belongs to another run or data set")
-            gap = entry["position"] - before["position"]
-            if gap < 1 or (gap == 1 and entry["previous"] != before["hash"]):
-                bad_entry(index, "it does not follow the entry before it")
-        before = entry
-        if entry["kind"] == "reserve" and charge is None:
-            charge = charge_of(entry)
-        elif entry["kind"] == "commit" and charge is not None and not charge.committed:
-            charge = replace(charge, committed=True)
-        elif entry["kind"] not in NOTE_FIELDS:
-            bad_entry(index, f"a {entry['kind']} entry is not allowed here")
-    if charge is None:
-        raise LedgerError("A ledger segment holds no charge for its run.")
-    return charge
-
-
-def same_charge(
-    charge: Charge, agreement: str, events: tuple[Event, ...], terms: Terms | None, *, stated: bool
-) -> Charge:
-    """Return an earlier charge of a run if it was made for exactly this.
-
-    Raises:
-        LedgerError: If it was made for anything else.
-    """
-    known = (charge.agreement, charge.events, charge.terms, charge.stated)
-    if known != (agreement, events, terms, stated):
-        raise LedgerError(
-            f"Run {charge.run_id!r} was charged before, for something else.",
-            do="Resume it with its own agreement and events, or start a new run.",
-        )
-    return charge
-
-
-def reserve_body(
-    agreement: str,
-    events: tuple[Event, ...],
-    spent_before: Amount,
-    terms: Terms | None,
-    *,
-    stated: bool,
-) -> dict[str, Any]:
-    """Return the body of a reserve entry.
-
-    Raises:
-        PrivacyParameterError: If the events are of several kinds, or do not go with terms.
-    """
-    body: dict[str, Any] = {"agreement": agreement, "events": events_to_list(events)}
-    cost = Amount.of(events)
-    total = Amount.sum([spent_before, cost])
-    kinds = {type(event) for event in events}
-    if len(kinds) != 1 or (terms is None) != (kinds == {Unprotected}):
-        raise PrivacyParameterError(
-            "A run's events are of one kind, with a budget exactly if they have an epsilon."
-        )
-    if terms is None:
-        return body
-    if cost.trainings:
-        listed = events_to_list(total.trainings)
-        body |= {"stated": stated, "agreement_trainings": listed}
-    else:
-        body |= {"rho": cost.rho, "agreement_rho": total.rho}
-    return body | {"delta": terms.delta, "budget": terms.budget}
 
 
 def _genesis(entry: Entry) -> Books:
@@ -287,58 +266,11 @@ def _genesis(entry: Entry) -> Books:
     except (PrivacyParameterError, TypeError, AttributeError) as error:
         bad_entry(0, str(error))
     return Books(
-        data_set=entry["data_set"], delta=delta, inherited=inherited, inherited_rosters=rosters
-    )
-
-
-def charge_of(entry: Entry) -> Charge:
-    """Return the charge of a well-formed reserve entry.
-
-    Raises:
-        LedgerError: If the charge is not what its events cost.
-    """
-    position, body = entry["position"], entry["body"]
-    terms: Terms | None = None
-    stated = False
-    try:
-        events = events_from_list(body["events"])
-        cost = Amount.of(events)
-        if set(body) == RELEASE_FIELDS:
-            sound = cost.releases_only and cost.rho == body["rho"]
-            total = Amount(positive(body["agreement_rho"], "rho"))
-            sound = sound and total.rho >= cost.rho
-        elif set(body) == TRAINING_FIELDS:
-            stated = body["stated"]
-            sound = type(stated) is bool and cost == Amount(trainings=cost.trainings)
-            total = Amount(trainings=trainings_from_list(body["agreement_trainings"]))
-            sound = sound and bool(cost.trainings) and _holds(total, cost)
-        else:
-            sound = cost == Amount(unprotected=len(events))
-            total = cost
-        if "budget" in body:
-            delta = probability(body["delta"], "delta")
-            terms = Terms(positive(body["budget"], "budget"), delta)
-    except (PrivacyParameterError, TypeError) as error:
-        bad_entry(position, str(error))
-    if not sound or not isinstance(body["agreement"], str):
-        bad_entry(position, "its charge is not what its events cost")
-    return Charge(
-        run_id=entry["run_id"],
-        agreement=body["agreement"],
-        events=events,
-        cost=cost,
-        agreement_total=total,
-        terms=terms,
-        stated=stated,
-        entry_hash=entry["hash"],
-    )
-
-
-def _holds(total: Amount, part: Amount) -> bool:
-    """Return whether a total of trainings has at least the steps of a part, kind by kind."""
-    steps = {(e.noise_multiplier, e.sampling_rate): e.steps for e in total.trainings}
-    return all(
-        steps.get((e.noise_multiplier, e.sampling_rate), 0) >= e.steps for e in part.trainings
+        data_set=entry["data_set"],
+        delta=delta,
+        parent="" if body["inherits"] is None else str(body["inherits"]["data_set"]),
+        inherited=inherited,
+        inherited_rosters=rosters,
     )
 
 
@@ -366,5 +298,27 @@ def _apply(books: Books, entry: Entry) -> None:
         books.superseded = entry
     elif kind in NOTE_FIELDS:
         books.notes.append(entry)
+    elif kind in PRIVATE_FIELDS:
+        _apply_private(books, entry)
     else:
         bad_entry(position, f"a second {kind}")
+
+
+def _apply_private(books: Books, entry: Entry) -> None:
+    position, kind = entry["position"], entry["kind"]
+    if books.superseded is not None:
+        bad_entry(position, "the data set has a new version")
+    if kind == "external":
+        books.external.append(external_of(entry))
+    elif kind == "link":
+        link = link_of(entry)
+        books.disjoint.pop(link.data_set, None)  # a statement that turned out wrong
+        books.links.pop(entry["body"]["replaces"], None)
+        books.links[link.data_set] = link
+    elif kind == "disjoint":
+        statement = disjoint_of(entry)
+        if statement.data_set in books.links:
+            bad_entry(position, "it says disjoint of what is linked")
+        books.disjoint[statement.data_set] = statement
+    else:
+        books.limit = limit_of(entry, books.limit)

@@ -39,6 +39,14 @@ TRAINING_FIELDS = {"agreement", "events", "stated", "agreement_trainings", "delt
 UNPROTECTED_FIELDS = {"agreement", "events"}
 """A reserve entry of releases, of a training, of a use without differential privacy."""
 
+PRIVATE_FIELDS: dict[str, set[str]] = {
+    "external": {"description", "events", "amount"},
+    "link": {"data_set", "folder", "amount", "replaces"},
+    "disjoint": {"data_set", "statement", "key", "signature"},
+    "limit": {"epsilon"},
+}
+"""Kinds of no run, which stay in the ledger: no segment holds one (:mod:`.ledger_private`)."""
+
 _BODY_FIELDS: dict[str, tuple[set[str], ...]] = {
     "genesis": ({"delta", "inherits"},),
     "reserve": (RELEASE_FIELDS, TRAINING_FIELDS, UNPROTECTED_FIELDS),
@@ -149,7 +157,8 @@ def check_entry(entry: Any, position: int) -> None:
     if entry["hash"] != digest:
         bad_entry(position, "its content does not match its hash")
     kind, body = entry["kind"], entry["body"]
-    if set(body) not in _BODY_FIELDS.get(kind, ()):
+    private = kind in PRIVATE_FIELDS and not entry["run_id"] and set(body) == PRIVATE_FIELDS[kind]
+    if not private and set(body) not in _BODY_FIELDS.get(kind, ()):
         bad_entry(position, f"{kind!r} is not a known kind, or its content is not of that kind")
     if kind in NOTE_FIELDS:
         try:

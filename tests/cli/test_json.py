@@ -12,6 +12,10 @@ import pytest
 from secure_fedsa import errors
 from secure_fedsa.cli.main import build_parser, main
 from secure_fedsa.cli.refusals import advice, described
+from secure_fedsa.engines.site import load_identity
+from secure_fedsa.privacy.dp_events import event_to_dp
+from secure_fedsa.privacy.events import DpSgdTraining
+from secure_fedsa.privacy.ledger import Ledger
 from tests.audit.folders import honest
 from tests.cli.agreements import PARTIES, set_entry
 
@@ -23,6 +27,10 @@ def folder(signed: Path) -> Path:
     """All that any command needs: parties, data, a signed agreement, a run folder."""
     honest().write(signed / "good-run")
     honest().write(signed / "bad-run")
+    for name in ("one", "two"):
+        load_identity(signed / "ledgers" / name)
+        Ledger.create(signed / "ledgers" / name, delta=1e-5)
+    (signed / "events.json").write_text(json.dumps(event_to_dp(DpSgdTraining(4.0, 0.1, 5))))
     (signed / "bad-run" / "summary.json").write_bytes(b"{}")
     return signed
 
@@ -30,6 +38,11 @@ def folder(signed: Path) -> Path:
 def data(folder: Path) -> list[str]:
     """Return the options that name a folder's data and states."""
     return ["--data", str(folder / "data"), "--states", str(folder / "states")]
+
+
+def ledger(folder: Path, action: str, *more: str) -> list[str]:
+    """Return a command about the first of two empty ledgers."""
+    return ["ledger", action, str(folder / "ledgers" / "one"), *more]
 
 
 COMMANDS: dict[str, Callable[[Path], list[str]]] = {
@@ -52,6 +65,18 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "report": lambda folder: ["report", str(folder / "good-run")],
     # Two canaries say nothing, so they never alarm either.
     "audit": lambda folder: ["audit", str(folder / "agreement.toml"), "--canaries", "2"],
+    "ledger show": lambda folder: ledger(folder, "show"),
+    "ledger plan": lambda folder: ledger(folder, "plan", "--epsilon", "1", "--budget", "2"),
+    "ledger export": lambda folder: ledger(folder, "export"),
+    "ledger import": lambda folder: [
+        *ledger(folder, "import", str(folder / "events.json"), "--description", "survey")
+    ],
+    "ledger new": lambda folder: ["ledger", "new", str(folder / "new"), "--delta", "1e-5"],
+    "ledger link": lambda folder: ledger(folder, "link", "--shares", str(folder / "ledgers/two")),
+    "ledger disjoint": lambda folder: [
+        *ledger(folder, "disjoint", "--from", str(folder / "ledgers/two"))
+    ],
+    "ledger limit": lambda folder: ledger(folder, "limit", "--epsilon", "3"),
     "benchmark utility": lambda folder: [
         *("benchmark", "utility", "--quick", "--methods", "scratch"),
         *("--out", str(folder / "utility.json")),
@@ -69,6 +94,14 @@ KEYS = {
     "verify": {"verdict", "run_id", "recomputed"},
     "report": {"verdict", "report"},
     "audit": {"agreement", "verdict", "alarms", "teachers"},
+    "ledger show": {"data_set", "spent", "by_run", "by_agreement", "by_view", "accountants"},
+    "ledger plan": {"runs", "one_run", "fits", "budgets"},
+    "ledger export": {"data_set", "charges", "dp_event", "spent"},
+    "ledger import": {"charged", "before", "after"},
+    "ledger new": {"data_set", "spent"},
+    "ledger link": {"linked", "spent"},
+    "ledger disjoint": {"data_sets", "key", "signature", "statement"},
+    "ledger limit": {"limit", "spent"},
     "benchmark utility": {"file", "page", "rows"},
 }
 
@@ -135,6 +168,14 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
     "audit": (["audit", "{}/absent", "--canaries", "10"], 2),
+    "ledger show": (["ledger", "show", "{}/absent"], 2),
+    "ledger plan": (["ledger", "plan", "{}/absent", "--epsilon", "1"], 2),
+    "ledger export": (["ledger", "export", "{}/absent"], 2),
+    "ledger import": (["ledger", "import", "{}/absent", "{}/absent", "--description", "x"], 2),
+    "ledger new": (["ledger", "new", "{}/new", "--parent", "{}/absent"], 2),
+    "ledger link": (["ledger", "link", "{}/absent", "--shares", "{}/absent"], 2),
+    "ledger disjoint": (["ledger", "disjoint", "{}/absent", "--from", "{}/absent"], 2),
+    "ledger limit": (["ledger", "limit", "{}/absent", "--epsilon", "1"], 2),
     "benchmark utility": (["benchmark", "utility", "--out", "{}/absent.txt"], 2),
 }
 

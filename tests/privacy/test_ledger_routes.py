@@ -13,7 +13,12 @@ import pytest
 
 from secure_fedsa.errors import BudgetError, LedgerError, PrivacyParameterError
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining, Unprotected
+from secure_fedsa.privacy.events import (
+    DiscreteGaussianRelease,
+    DpSgdTraining,
+    ExponentialMechanism,
+    Unprotected,
+)
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Terms, replay, verify_segment
 from secure_fedsa.privacy.ledger_entries import Entry, entry_hash, make_entry
@@ -184,6 +189,7 @@ def test_a_resumed_training_is_charged_once_and_for_nothing_else(
         ([TRAINING, Unprotected()], TERMS),
         ([Unprotected(), TRAINING], None),
         ([RELEASE], None),
+        ([ExponentialMechanism(0.1)], TERMS),
         ([TRAINING], None),
         ([Unprotected()], TERMS),
         ([], None),

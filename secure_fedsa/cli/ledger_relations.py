@@ -1,0 +1,207 @@
+"""``ledger new``, ``link``, ``disjoint`` and ``limit``: how data sets stand to one another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from secure_fedsa.cli.ledger_exchange import read_export
+from secure_fedsa.cli.ledger_show import note, open_ledger
+from secure_fedsa.engines.ledger_notes import known_head, note_head
+from secure_fedsa.errors import LedgerError, SignatureError, UsageError
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_private import (
+    DISJOINT_DOMAIN,
+    STATEMENT,
+    Disjoint,
+    Link,
+)
+from secure_fedsa.report.ledger_view import spend_json
+from secure_fedsa.wire import canonical, keys
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Begin a ledger; the action of ``ledger new``."""
+    if known_head(arguments.state) is not None:
+        raise LedgerError(
+            f"{arguments.state} has, or had, a ledger.",
+            why="What it spent would be forgotten.",
+            do="Name a new folder, and this one with --parent. If its ledger is gone, restore it.",
+        )
+    if arguments.parent is None:
+        ledger = Ledger.create(arguments.state, delta=arguments.delta)
+    else:
+        parent = open_ledger(arguments.parent)
+        ledger = Ledger.create(arguments.state, delta=parent.delta, parent=parent)
+        _follow(parent, ledger)
+        note_head(arguments.parent, parent.head().hash)
+    note_head(arguments.state, ledger.head().hash)
+    books = ledger.books()
+    _tell(
+        arguments,
+        {"data_set": ledger.data_set, "spent": spend_json(Spend.of(books.spent(), books.delta))},
+        f"Data set {ledger.data_set[:12]}: spent {Spend.of(books.spent(), books.delta)} at delta "
+        f"{books.delta:g}",
+    )
+    return 0
+
+
+def _follow(parent: Ledger, child: Ledger) -> None:
+    """Have data sets that are linked to a version count its new version instead."""
+    link = Link(child.data_set, _folder(child), child.books_alone().spent_alone())
+    for other in child.books_alone().links.values():
+        if other.folder and (Path(other.folder) / FILE_NAME).is_file():
+            note(open_ledger(Path(other.folder)), "link", link.body(parent.data_set))
+
+
+def link(arguments: argparse.Namespace) -> int:
+    """Link two data sets; the action of ``ledger link``."""
+    mine = open_ledger(arguments.state)
+    books, other = mine.books_alone(), _other(arguments.shares)
+    _require_other(mine, other.data_set)
+    if isinstance(other, Ledger):
+        theirs = other.books_alone()
+        if theirs.superseded is not None:
+            raise LedgerError(
+                "That data set has a new version.", do="Link the state folder of the new version."
+            )
+        note(
+            mine,
+            "link",
+            Link(other.data_set, _folder(other), theirs.spent_alone()).body(
+                _replaced(books, theirs.parent)
+            ),
+        )
+        note(
+            other,
+            "link",
+            Link(mine.data_set, _folder(mine), books.spent_alone()).body(
+                _replaced(theirs, books.parent)
+            ),
+        )
+        told = "Both ledgers note it: each counts the other's spend from now on."
+    else:
+        note(mine, "link", other.body(_replaced(books, "")))
+        told = (
+            "This ledger counts what the export states, and cannot see what is spent there later: "
+            "link a newer export before each run, and have its owner link yours."
+        )
+    after = mine.books()
+    spent = Spend.of(after.spent(), after.delta)
+    _tell(
+        arguments,
+        {"linked": other.data_set, "spent": spend_json(spent)},
+        f"Linked with data set {other.data_set[:12]}. {told}\n  together: {spent}",
+    )
+    return 0
+
+
+def _replaced(books: Books, parent: str) -> str:
+    return parent if parent in books.links else ""
+
+
+def _folder(ledger: Ledger) -> str:
+    return str(ledger.path.parent.resolve())
+
+
+def _other(path: Path) -> Ledger | Link:
+    """Return the data set of a state folder or of an export."""
+    if path.is_dir():
+        return open_ledger(path)
+    data_set, amount = read_export(path)
+    return Link(data_set, "", amount)
+
+
+def _require_other(mine: Ledger, data_set: str) -> None:
+    if data_set == mine.data_set:
+        raise UsageError(
+            "That is the same data set.",
+            why="A copy of a state folder is the same ledger twice, and each forgets what the "
+            "other spends.",
+            do="Keep one of the two folders, the one that was charged last, and remove the other.",
+        )
+
+
+def signed_bytes(data_set: str, other: str) -> bytes:
+    """Return what a statement of disjointness signs: both ids, sorted, and the words."""
+    return canonical.encode({"data_sets": sorted([data_set, other]), "statement": STATEMENT})
+
+
+def disjoint(arguments: argparse.Namespace) -> int:
+    """Sign that two data sets share nobody; the action of ``ledger disjoint``."""
+    from secure_fedsa.cli.keys import existing_identity
+
+    mine = open_ledger(arguments.state)
+    books, other = mine.books_alone(), _other(arguments.other)
+    _require_other(mine, other.data_set)
+    if other.data_set in books.links or other.data_set == books.parent:
+        raise LedgerError(
+            "The two data sets are linked, or one is a version of the other.",
+            why="They have some of the same persons: a statement now would forget their spend.",
+            do="Keep the link.",
+        )
+    identity = existing_identity(arguments.state)
+    data = signed_bytes(mine.data_set, other.data_set)
+    statement = Disjoint(
+        data_set=other.data_set,
+        statement=STATEMENT,
+        key=identity.public.hex(),
+        signature=identity.sign(DISJOINT_DOMAIN, data).hex(),
+    )
+    note(mine, "disjoint", statement.body())
+    _tell(
+        arguments,
+        {"data_sets": sorted([mine.data_set, other.data_set]), **statement.body()},
+        f"Signed, with the key {statement.key[:16]}...: {STATEMENT}\n"
+        f"  {mine.data_set} and {other.data_set}",
+    )
+    return 0
+
+
+def is_signed(books: Books, other: str, key: str) -> bool:
+    """Return whether a ledger holds a statement about another data set that this key signed."""
+    statement = books.disjoint.get(other)
+    if statement is None or statement.key != key or statement.statement != STATEMENT:
+        return False
+    try:
+        keys.verify(
+            bytes.fromhex(statement.key),
+            bytes.fromhex(statement.signature),
+            DISJOINT_DOMAIN,
+            signed_bytes(books.data_set, other),
+            party="owner",
+        )
+    except (SignatureError, ValueError):
+        return False
+    return True
+
+
+def limit(arguments: argparse.Namespace) -> int:
+    """Set the data set's own limit; the action of ``ledger limit``."""
+    ledger = open_ledger(arguments.state)
+    before = ledger.books_alone().limit
+    if before is not None and arguments.epsilon > before:
+        raise LedgerError(
+            f"The limit is epsilon {before:g} already, and cannot be raised.",
+            why="A budget that is raised after results were seen bounds nothing.",
+            do="Set a lower one, or leave it.",
+        )
+    note(ledger, "limit", {"epsilon": arguments.epsilon})
+    books = ledger.books()
+    spent: Amount = books.spent()
+    _tell(
+        arguments,
+        {"limit": arguments.epsilon, "spent": spend_json(Spend.of(spent, books.delta))},
+        f"No run takes this data set past epsilon {arguments.epsilon:g} at delta {books.delta:g}. "
+        f"Spent: {Spend.of(spent, books.delta)}",
+    )
+    return 0
+
+
+def _tell(arguments: argparse.Namespace, values: dict[str, Any], text: str) -> None:
+    print(json.dumps(values, indent=2) if arguments.json else text)

@@ -1,0 +1,112 @@
+"""What a teacher's state folder keeps beside its ledger, for whoever reads the ledger later.
+
+The chain has no dates and no agreements' texts: neither may change, and a date of a public entry
+could say when somebody was treated. Here, on the teacher's own disk, are the day of each charge by
+this machine's clock, and the content of each agreement that was charged under. Agreements are named
+by their hash and are checked when they are read; days are this machine's word, and no part of the
+chain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from secure_fedsa.agreement import Agreement, from_dict
+from secure_fedsa.errors import SecureFedsaError, StorageError
+from secure_fedsa.wire import canonical
+from secure_fedsa.wire.agreement_signatures import agreement_hash
+
+DAYS_FILE = "ledger-days.jsonl"
+AGREEMENTS_FOLDER = "agreements"
+
+HEAD_FILE = "ledger-head"
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def note_head(folder: Path, head: str) -> None:
+    """Remember the newest head, so that a ledger cut back or removed is noticed.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    partial = folder / f"{HEAD_FILE}.partial"
+    try:
+        with partial.open("w", encoding="ascii") as file:
+            file.write(head)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / HEAD_FILE)
+    except OSError as error:
+        raise StorageError(f"Cannot write in {folder}.", why=f"{error.strerror}.") from error
+
+
+def known_head(folder: Path) -> str | None:
+    """Return the head that :func:`note_head` remembered, if any.
+
+    Raises:
+        StorageError: If it cannot be read.
+    """
+    marker = folder / HEAD_FILE
+    try:
+        return marker.read_text(encoding="ascii") if marker.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"Cannot read {marker}.", why=f"{error}.") from error
+
+
+def note_charge(folder: Path, entry_hash: str, agreement: Agreement, digest: str) -> None:
+    """Keep the day of a charge and the agreement that it was made under.
+
+    It is for people who read later: a disk that is full stops no run here.
+
+    Args:
+        folder: The teacher's state folder.
+        entry_hash: Hash of the reserve entry.
+        agreement: The agreement.
+        digest: Its hash.
+    """
+    with suppress(OSError):
+        path = folder / DAYS_FILE
+        known = entry_hash in charge_days(folder)
+        if not known:
+            path.touch(mode=0o600)
+            day = datetime.now(UTC).date().isoformat()
+            with path.open("ab") as file:
+                file.write(canonical.encode({"entry": entry_hash, "day": day}) + b"\n")
+        kept = folder / AGREEMENTS_FOLDER / f"{digest}.json"
+        if not kept.exists():
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            partial = kept.with_suffix(".partial")
+            partial.write_bytes(canonical.encode(agreement.content()))
+            partial.rename(kept)
+
+
+def charge_days(folder: Path) -> dict[str, str]:
+    """Return the day of each charge (ISO 8601, UTC) by the hash of its entry, as far as noted."""
+    found: dict[str, str] = {}
+    with suppress(OSError, UnicodeDecodeError):
+        for line in (folder / DAYS_FILE).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, TypeError, KeyError):
+                value = json.loads(line)
+                day = date.fromisoformat(value["day"]).isoformat()
+                if isinstance(value["entry"], str) and _HASH.fullmatch(value["entry"]):
+                    found.setdefault(value["entry"], day)
+    return found
+
+
+def kept_agreements(folder: Path) -> dict[str, Agreement]:
+    """Return the agreements that were kept, by hash; one that does not fit its hash is left out."""
+    found: dict[str, Agreement] = {}
+    for path in sorted((folder / AGREEMENTS_FOLDER).glob("*.json")):
+        with suppress(OSError, ValueError, SecureFedsaError):
+            content: dict[str, Any] = json.loads(path.read_bytes())
+            agreement = from_dict({**content, "signatures": {}})
+            if agreement_hash(agreement) == path.stem:
+                found[path.stem] = agreement
+    return found

@@ -1,0 +1,238 @@
+"""A data set's ledger on one page that needs nothing but itself: no script, no request."""
+
+from __future__ import annotations
+
+import math
+
+from secure_fedsa.privacy.budgets import Spend, rounded_down
+from secure_fedsa.report.html import POLICY
+from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
+from secure_fedsa.report.ledger_view import (
+    READING,
+    SAME_FOR_ALL,
+    LedgerView,
+    Row,
+    accountants,
+)
+from secure_fedsa.report.markup import (
+    Child,
+    Markup,
+    bullets,
+    element,
+    number,
+    paragraphs,
+    section,
+    table,
+    users,
+)
+from secure_fedsa.report.style import STYLE
+from secure_fedsa.report.summary import VIEWS
+
+
+def ledger_html(view: LedgerView) -> str:
+    """Return a ledger as one HTML document."""
+    title = f"Data set {view.books.data_set[:12]}"
+    page = element(
+        "html",
+        element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="referrer", content="no-referrer"),
+            element("title", f"{title}: secure-fedsa ledger"),
+            element("style", Markup(STYLE + DRAWING_STYLE)),
+        ),
+        element(
+            "body",
+            element(
+                "header",
+                element("p", "secure-fedsa privacy ledger", class_="eyebrow"),
+                element("h1", title),
+                *(_alarm(remark) for remark in view.remarks if remark.startswith("NO ")),
+                element("p", _lead(view), class_="lead"),
+            ),
+            element(
+                "main",
+                _figures(view),
+                section(
+                    "time",
+                    "Over time",
+                    spend_over_time(view),
+                    element("p", "Linked data sets are not drawn; they count in the figures above.")
+                    if view.books.links
+                    else None,
+                    element("p", READING, class_="note"),
+                ),
+                _runs(view),
+                _agreements(view),
+                _views(view),
+                _relations(view),
+                _remarks(view),
+            ),
+            element(
+                "footer",
+                f"Drawn by secure-fedsa from a ledger whose newest entry is {view.books.position}, "
+                f"hash {view.books.head}. Private: it names runs that others may not know of.",
+            ),
+        ),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page.html}\n"
+
+
+def _lead(view: LedgerView) -> str:
+    if not math.isfinite(view.total.epsilon):
+        return "No epsilon bounds what was told about the people in this data set."
+    unit = f" per {view.unit}" if view.unit else ""
+    return (
+        f"Over all its runs, this data set has spent epsilon {number(view.total.epsilon)} at delta "
+        f"{number(view.total.delta)}{unit}."
+    )
+
+
+def _alarm(text: str) -> Markup:
+    head, _, rest = text.partition(": ")
+    return element(
+        "div",
+        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
+        class_="banner alarm",
+        role="alert",
+    )
+
+
+def _figures(view: LedgerView) -> Markup:
+    left = "no budget known" if view.left is None else f"{rounded_down(view.left.epsilon):g}"
+    within = "" if view.budget is None else f"within {number(view.budget)} ({view.budget_from})"
+    figures = [
+        ("Spent", _epsilon(view.total), f"epsilon at delta {number(view.total.delta)}"),
+        ("Left for one more release", left, within),
+        ("Charges", str(len(view.rows)), f"{view.stated} of them stated, not witnessed"),
+    ]
+    return element(
+        "dl",
+        *(
+            element(
+                "div",
+                element("dt", name),
+                element("dd", value, class_="big"),
+                element("dd", small, class_="small"),
+            )
+            for name, value, small in figures
+        ),
+        class_="figures",
+    )
+
+
+def _epsilon(spend: Spend) -> str:
+    return number(spend.epsilon) if math.isfinite(spend.epsilon) else "unbounded"
+
+
+def _runs(view: LedgerView) -> Markup:
+    return section(
+        "runs",
+        "By run",
+        table(
+            "Every charge in the order of the ledger. Days are by this machine's clock.",
+            ("Run", "Day", "Agreement", "Epsilon alone", "Total", "What", "Notes"),
+            [*_inherited(view), *(_run(row) for row in view.rows)],
+            class_="stack",
+        )
+        if view.rows or view.before.epsilon > 0
+        else element("p", "Nothing was charged yet."),
+    )
+
+
+def _inherited(view: LedgerView) -> list[list[Child]]:
+    if view.before.epsilon == 0:
+        return []
+    total = _epsilon(view.before)
+    return [["inherited", "", "", "", total, "of the versions before this one", ""]]
+
+
+def _run(row: Row) -> list[Child]:
+    notes = ["stated, not witnessed"] if row.stated else []
+    notes += [] if row.committed else ["no result was stored"]
+    notes += [f"lost: {row.burnt}"] if row.burnt else []
+    if row.agreement:
+        notes.append("keys and signals erased" if row.erased else "no erasure noted")
+    return [
+        users(row.name[:12] if row.agreement else row.name),
+        row.day or "not noted",
+        element("code", row.agreement[:12]) if row.agreement else "none",
+        _epsilon(row.cost),
+        _epsilon(row.total),
+        row.what,
+        "; ".join(notes),
+    ]
+
+
+def _agreements(view: LedgerView) -> Markup | None:
+    if not view.agreements:
+        return None
+    rows: list[list[Child]] = [
+        [
+            users(row.title) if row.title else element("code", row.agreement[:12]),
+            str(row.runs),
+            _epsilon(row.spent),
+            "none" if row.budget is None else number(row.budget),
+            "none" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
+        ]
+        for row in view.agreements
+    ]
+    return section(
+        "agreements",
+        "By agreement",
+        table(
+            "What all runs under one agreement spent together, at its own delta.",
+            ("Agreement", "Runs", "Spent", "Budget", "Left"),
+            rows,
+            class_="stack",
+        ),
+    )
+
+
+def _views(view: LedgerView) -> Markup:
+    return section(
+        "views",
+        "By view",
+        element("p", SAME_FOR_ALL),
+        table(
+            "Epsilon over all runs, against each view.",
+            ("View", "Epsilon"),
+            [[name, _epsilon(view.total)] for name in VIEWS],
+            class_="nums",
+        ),
+        bullets(
+            f"Stated by {name}, version {version}."
+            for name, version in accountants(view.books.spent())
+        ),
+    )
+
+
+def _relations(view: LedgerView) -> Markup | None:
+    books = view.books
+    if not (books.links or books.disjoint or books.inherited or books.limit is not None):
+        return None
+    said: list[Child] = []
+    if books.inherited:
+        said.append("It is a new version of a data set and inherits what that one spent.")
+    if books.limit is not None:
+        said.append(f"Its limit is epsilon {number(books.limit)}, whatever an agreement allows.")
+    for name, link in books.links.items():
+        amount = Spend.of(books.linked.get(name, link.amount), books.delta)
+        said.append(
+            f"Data set {name[:12]} has some of the same persons; its epsilon {_epsilon(amount)} "
+            "counts here."
+        )
+    said += [
+        f"Signed by the owner: no person has a record both here and in data set {name[:12]}."
+        for name in books.disjoint
+    ]
+    return section("relations", "Other data sets", bullets(said))
+
+
+def _remarks(view: LedgerView) -> Markup | None:
+    if not view.remarks:
+        return None
+    return section("remarks", "What else has to be said", paragraphs(*view.remarks))

@@ -1,0 +1,234 @@
+"""What a data set's ledger says, made ready to be shown: as JSON, as text, as a page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from secure_fedsa.privacy import accountant, selection_accountant, training_accountant
+from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.events import (
+    DiscreteGaussianRelease,
+    DpSgdTraining,
+    Event,
+    ExponentialMechanism,
+    PermuteAndFlip,
+    Unprotected,
+)
+from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.report.summary import VIEWS
+
+READING = (
+    "What was spent is a reading: it bounds the loss by itself if the parameters of every run were "
+    "fixed before the first result. A budget that was fixed before is a filter: it holds also if "
+    "later runs were chosen by what earlier ones showed."
+)
+SAME_FOR_ALL = (
+    "Every teacher adds all of its noise itself, and whatever leaves it is computed from what that "
+    "noise protects: the bound is the same against everybody, alone or together."
+)
+TWICE = (
+    "Trainings came first and mechanisms of another kind later: if those were chosen by looking at "
+    "results, the budget is proved at twice its delta."
+)
+
+
+def accountants(amount: Amount) -> list[tuple[str, str]]:
+    """Return name and version of whatever states the epsilon of an amount."""
+    found: list[tuple[str, str]] = []
+    if amount.unprotected:
+        return found
+    if amount.rho:
+        found.append((accountant.NAME, accountant.VERSION))
+    if amount.trainings:
+        found.append((training_accountant.NAME, training_accountant.VERSION))
+    if amount.selections:
+        found.append((selection_accountant.NAME, selection_accountant.VERSION))
+    return found
+
+
+def described(event: Event) -> str:
+    """Return one event in words.
+
+    >>> described(DpSgdTraining(4.0, 0.1, 200))
+    'DP-SGD: noise 4, rate 0.1, 200 steps'
+    """
+    if isinstance(event, DiscreteGaussianRelease):
+        return f"discrete Gaussian: noise {event.noise_scale / event.sensitivity:.4g}"
+    if isinstance(event, DpSgdTraining):
+        return (
+            f"DP-SGD: noise {event.noise_multiplier:.4g}, rate {event.sampling_rate:.4g}, "
+            f"{event.steps} steps"
+        )
+    if isinstance(event, ExponentialMechanism | PermuteAndFlip):
+        return f"{event.kind}: epsilon {event.epsilon:.4g}, {event.choices} choices"
+    if isinstance(event, Unprotected):
+        return "NO DIFFERENTIAL PRIVACY"
+    return event.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One charge in the order of the chain, and the data set's total after it.
+
+    Attributes:
+        name: The run's id, or what an import was described as.
+        day: By this machine's clock; empty if it was not noted.
+        agreement: Hash; empty for a use outside.
+        what: The events in words.
+        events: The same as JSON values; of dp_accounting for a use outside.
+        cost: What it spends by itself.
+        total: What the data set spent with it, what was inherited included and links not.
+        stated: Whether it is somebody's word that this was all: not witnessed by this software.
+        committed: Whether the noisy result was stored.
+        erased: Whether the run's keys and signals were noted as erased.
+        burnt: Why the charge bought nothing, if so.
+    """
+
+    name: str
+    day: str
+    agreement: str
+    what: str
+    events: Any
+    cost: Spend
+    total: Spend
+    stated: bool
+    committed: bool
+    erased: bool
+    burnt: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """All runs under one agreement.
+
+    Attributes:
+        agreement: Hash.
+        title: Of the agreement, if it was kept.
+        runs: Number of runs in this version of the data set.
+        spent: At the agreement's delta; at the ledger's if that is not known.
+        budget: Of all its runs; None without differential privacy or if not known.
+        left: For one more release under it.
+    """
+
+    agreement: str
+    title: str
+    runs: int
+    spent: Spend
+    budget: float | None
+    left: Spend | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """A whole ledger, to be shown.
+
+    Attributes:
+        books: The books, with linked data sets.
+        rows: Every charge.
+        agreements: By agreement.
+        total: With links: the most that a person can have lost.
+        alone: Without links.
+        before: What was inherited: the total before the first row.
+        budget: For all runs on the data set; None if no budget is known.
+        budget_from: Who set it.
+        left: For one more release.
+        unit: For instance "record (add-remove)"; several if agreements differ, empty if unknown.
+        remarks: What has to be said besides.
+    """
+
+    books: Books
+    rows: tuple[Row, ...]
+    agreements: tuple[AgreementRow, ...]
+    total: Spend
+    alone: Spend
+    before: Spend
+    budget: float | None
+    budget_from: str
+    left: Spend | None
+    unit: str
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def stated(self) -> int:
+        """Number of charges that nobody here witnessed."""
+        return sum(row.stated for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the view as JSON values; an epsilon that no bound holds for is null."""
+        books = self.books
+        return {
+            "data_set": books.data_set,
+            "delta": books.delta,
+            "head": {"position": books.position, "hash": books.head},
+            "unit": self.unit,
+            "spent": spend_json(self.total),
+            "spent_alone": spend_json(self.alone),
+            "unprotected_uses": books.spent().unprotected,
+            "accountants": _accountants_json(books.spent()),
+            "budget": self.budget,
+            "budget_from": self.budget_from,
+            "left": self.left and spend_json(self.left),
+            "limit": books.limit,
+            "by_run": [_row_json(row) for row in self.rows],
+            "by_agreement": [
+                {
+                    "agreement": row.agreement,
+                    "title": row.title,
+                    "runs": row.runs,
+                    "spent": spend_json(row.spent),
+                    "accountants": _accountants_json(books.spent_under(row.agreement)),
+                    "budget": row.budget,
+                    "left": row.left and spend_json(row.left),
+                }
+                for row in self.agreements
+            ],
+            "by_view": dict.fromkeys(VIEWS, spend_json(self.total)),
+            "inherited": {name: amount.to_json() for name, amount in books.inherited.items()},
+            "linked": [
+                {
+                    "data_set": name,
+                    "spent": spend_json(Spend.of(books.linked.get(name, link.amount), books.delta)),
+                    "known": how_known(books, name),
+                }
+                for name, link in books.links.items()
+            ],
+            "disjoint": sorted(books.disjoint),
+            "superseded": books.superseded is not None,
+            "remarks": list(self.remarks),
+        }
+
+
+def spend_json(spend: Spend) -> dict[str, float | None]:
+    """Return a spend as JSON values."""
+    epsilon = spend.epsilon if math.isfinite(spend.epsilon) else None
+    return {"epsilon": epsilon, "delta": spend.delta, "rho": spend.rho}
+
+
+def _accountants_json(amount: Amount) -> list[dict[str, str]]:
+    return [{"name": name, "version": version} for name, version in accountants(amount)]
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "day": row.day or None,
+        "agreement": row.agreement or None,
+        "what": row.what,
+        "events": row.events,
+        "spent": spend_json(row.cost),
+        "total": spend_json(row.total),
+        "stated": row.stated,
+        "committed": row.committed,
+        "erasure_noted": row.erased,
+        "burnt": row.burnt or None,
+    }
+
+
+def how_known(books: Books, name: str) -> str:
+    """Return how the spend of a linked data set is known."""
+    if name in books.unreachable:
+        return f"as it was when it was linked. {books.unreachable[name]}"
+    return "by its own ledger" if name in books.linked else "as its export stated it"
