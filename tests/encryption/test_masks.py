@@ -110,6 +110,9 @@ def test_seed_depends_on_everything() -> None:
         pair_seed(CONTEXT, own="a", own_value=B_VALUE, peer="b", peer_value=A_VALUE),
         pair_seed(CONTEXT, own="a", own_value=A_VALUE, peer="c", peer_value=B_VALUE),
         pair_seed(CONTEXT, own="ab", own_value=A_VALUE, peer="b", peer_value=B_VALUE),
+        # Of both values, so that neither partner alone chooses it.
+        pair_seed(CONTEXT, own="a", own_value=A_VALUE, peer="b", peer_value=bytes([9]) * 32),
+        pair_seed(CONTEXT, own="a", own_value=bytes([9]) * 32, peer="b", peer_value=B_VALUE),
     ]
     assert len(set(seeds)) == len(seeds)
 

@@ -17,11 +17,14 @@ from secure_fedsa.messages import (
     Query,
     QueryKey,
     QuerySecret,
+    Release,
     Roster,
 )
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.privacy.ledger_entries import make_entry
-from secure_fedsa.roles.release_gate import gate
+from secure_fedsa.roles.effects import LogRelease, Persist, Send
+from secure_fedsa.roles.key_holder import _release
+from secure_fedsa.roles.release_gate import conflict_of, gate
 from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.roles.session import query_hash_of
 from tests.engines.network import Change, Network, lie
@@ -325,3 +328,51 @@ def test_the_gate_judges_the_smallest_sum_itself(
     clause = "minimum_cohort" if cohort > colluding + 2 else "max_colluding"
     with pytest.raises(ReleaseRefused, match=rf"over 4 teachers stays closed.*{clause}"):
         gate(replace(state, session=replace(state.session, agreement=agreement)))
+
+
+def test_the_gate_knows_a_data_set_under_another_name(at_the_gate: Gate) -> None:
+    """A teacher that changes its name, or a data set with a new version, is still the same people.
+
+    Compared by name and by data set, each alone.
+    """
+    state = at_the_gate.state
+    assert conflict_of(state, ALL) is None
+    data_sets = frozenset(state.data_sets[name] for name in ALL[:3])
+    for members in (frozenset(ALL[:3]), data_sets):
+        earlier = (Opened("another run", members),)
+        conflict = conflict_of(replace(state, opened_before=earlier), ALL)
+        assert conflict is not None
+        assert "differs from it by 1" in conflict
+
+
+def test_the_gate_asks_for_every_members_signature_upload_and_charge(at_the_gate: Gate) -> None:
+    """One that is missing: the sum is over other members than those who agreed to it."""
+    state = at_the_gate.state
+    without = set(ALL) - {"teacher-4"}
+    for changed in (
+        replace(state, signatures=frozenset(without)),
+        replace(state, uploads={name: state.uploads[name] for name in without}),
+        replace(state, aggregate=replace(state.aggregate, members=tuple(sorted(without)))),
+    ):
+        with pytest.raises(ReleaseRefused, match="not complete"):
+            gate(changed)
+    with pytest.raises(ReleaseRefused, match="does not show the charge"):
+        gate(replace(state, segments={name: state.segments[name] for name in without}))
+
+
+def test_nothing_is_opened_before_the_log_has_it(at_the_gate: Gate) -> None:
+    """A crash in between would let the same teachers be summed again in another company."""
+    state = at_the_gate.state
+    session = replace(
+        state.session, once=state.session.once - {"log-release", "release"}, problem=""
+    )
+    state, effects = _release(replace(state, session=session, logged=False))
+    (logging,) = effects
+    assert isinstance(logging, Persist)
+    assert isinstance(logging.record, LogRelease)
+    state, effects = _release(state)
+    assert effects == []
+    state, effects = _release(replace(state, logged=True))
+    (opening,) = effects
+    assert isinstance(opening, Send)
+    assert isinstance(opening.body, Release)

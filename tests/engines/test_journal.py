@@ -100,3 +100,16 @@ def test_erased_means_that_no_event_opens(journal: Journal, tmp_path: Path) -> N
         with pytest.raises(StorageError, match="erased"):
             list(again.events())
     again.close()
+
+
+def test_the_wrapping_key_is_overwritten_before_it_is_removed(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """If this fails, the key stays on the disk after its name is gone, for who reads raw blocks."""
+    other_name = tmp_path / "the same blocks"
+    other_name.hardlink_to(tmp_path / "wrapping.key")
+    assert any(other_name.read_bytes())
+    journal.erase()
+    assert not (tmp_path / "wrapping.key").exists()
+    assert other_name.read_bytes() == bytes(32)
+    journal.close()

@@ -251,3 +251,23 @@ def test_a_start_leaves_no_training_in_the_module() -> None:
 
     with pytest.raises(UsageError, match="start of parameter"):
         initialise(Free(), seed=0)
+
+
+def test_a_module_that_mixes_records_where_no_gradient_shows_it_is_refused() -> None:
+    """If this fails, what a model answers about one probe depends on the others.
+
+    A shift of all logits by a batch's mean changes no gradient of the cross entropy.
+    """
+
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(3, 2)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.line(rows) + 10 * rows.detach().mean())
+
+    with pytest.raises(UsageError, match="when other records are beside it"):
+        check_training(
+            Shifted(), torch.zeros(1, 3), np.zeros(1, np.int64), head="classification", classes=2
+        )

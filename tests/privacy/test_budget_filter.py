@@ -175,6 +175,7 @@ def test_selections_count_by_one_rule_that_was_fixed_before(chosen: Selection) -
     whole = rho_budget(BUDGET, DELTA)
     for other in (Amount(), Amount.of([DpSgdTraining(4.0, 0.1, 50)])):
         spent = Amount.sum([other, Amount.of([chosen])])
+        assert not is_of_one_kind(spent)
         left = what_is_left(spent, BUDGET, DELTA).rho
         assert left <= whole - counted_rho(spent, BUDGET, DELTA)
         assert fits(Amount.sum([spent, Amount(left * 0.999)]), BUDGET, DELTA)
