@@ -166,7 +166,9 @@ def test_what_is_left_fits_and_nothing_more(spent: list[Event]) -> None:
     fits = Amount.sum([amount, Amount(left * (1 - 1e-6))])
     passes = Amount.sum([amount, Amount(left * 1.001)])
     assert fits.epsilon(DELTA) <= budget < passes.epsilon(DELTA)
-    assert what_is_left(amount, budget, DELTA).rho == left
+    told = what_is_left(amount, budget, DELTA).rho
+    # Of selections a budget, which is a filter, may leave less than the tightest figure.
+    assert 0 < told <= left if amount.selections else told == left
 
 
 def test_nothing_is_left_of_a_budget_that_trainings_emptied() -> None:
