@@ -154,9 +154,9 @@ def _check_promise(promise: Promise) -> None:
     _positive("privacy.delta", promise.delta)
     if promise.delta >= 1:
         raise AgreementError("privacy.delta", "must be below 1.")
-    if promise.max_records < 1 or (promise.unit == "record") != (promise.max_records == 1):
+    if promise.max_records < 1 or (promise.unit == "record" and promise.max_records > 1):
         raise AgreementError(
-            "privacy.max_records", "is 1 for the unit record and above 1 for the unit person."
+            "privacy.max_records", "is 1 for the unit record, and at least 1 for the unit person."
         )
 
 
@@ -168,13 +168,13 @@ def _check_mechanism(privacy: Privacy) -> None:
 
 
 def _check_training(promise: Promise, training: Training) -> None:
-    if promise.unit != "record" or promise.neighbours != "add-remove":
-        clause = "unit" if promise.unit != "record" else "neighbours"
+    if promise.max_records > 1 or promise.neighbours != "add-remove":
+        clause = "max_records" if promise.max_records > 1 else "neighbours"
         raise AgreementError(
             f"privacy.{clause}",
             "is not what a training by DP-SGD is accounted for.",
-            do='Agree on the unit "record" and the neighbours "add-remove", or on the route '
-            f"{NOISY_RELEASE}.",
+            do='Agree on one record, or on one record of each person, and on "add-remove"; or on '
+            f"the route {NOISY_RELEASE}.",
         )
     for name in ("clip_norm", "denominator", "learning_rate"):
         value = getattr(training, name)
@@ -233,6 +233,13 @@ def _check_stated(agreement: Agreement) -> None:
                 "is for teachers of the route private-training.",
                 why="Elsewhere no model needs to have been trained privately.",
                 do="Remove it.",
+            )
+        if agreement.promise.unit == "person":
+            raise AgreementError(
+                clause,
+                "is a training of before the run, and the agreed unit is a person.",
+                why="Nothing here saw to it that each person had one record in it.",
+                do='Agree on the unit "record", or train in the run.',
             )
         _check_steps(clause, party.stated)
     stated = {party.stated for party in agreement.parties.values() if party.stated is not None}

@@ -251,13 +251,24 @@ def test_the_edges_of_what_is_allowed_are_allowed() -> None:
     ag.from_dict(changed("encryption-only, sketch", "answers.width", 4096))
 
 
-def test_a_person_is_not_the_unit_of_a_training() -> None:
-    """DP-SGD is accounted for one record: a promise for persons would be too strong."""
+def test_a_training_promises_one_record_of_a_person_and_no_more() -> None:
+    """DP-SGD is accounted for one record: a promise for more would be too strong."""
     tables = changed(PRIVATE, "privacy.unit", "person")
     tables["privacy"]["max_records"] = 2
     with pytest.raises(AgreementError, match="not what a training by DP-SGD") as error:
         ag.from_dict(tables)
-    assert error.value.clause == "privacy.unit"
+    assert error.value.clause == "privacy.max_records"
+    tables["privacy"]["max_records"] = 1
+    tables["parties"]["teacher-1"]["stated"] = {
+        "sampling_rate": 0.1,
+        "steps": 1,
+        "noise_multiplier": 1e5,
+    }
+    with pytest.raises(AgreementError, match="Nothing here saw to it") as error:
+        ag.from_dict(tables)
+    assert error.value.clause == "parties.teacher-1.stated"
+    del tables["parties"]["teacher-1"]["stated"]
+    assert ag.from_dict(tables).promise.unit == "person"
 
 
 def test_without_differential_privacy_encryption_stays_on() -> None:

@@ -84,11 +84,11 @@ def b_agreement(r: Any) -> None:
     v.stated = {name: parties[name]["stated"] for name in v.teachers if "stated" in parties[name]}
     check(R2=len(parties) - len(v.teachers) == len({*v.the} - {"teacher"}) == 3,
         R4=len({*v.keys.values()}) == len(parties), R6=not v.privacy or min(v.agreement_budget,
-        v.data_set_budget) >= v.epsilon, R7=not v.privacy or (v.max_records > 1) == (v.unit ==
-        "person"), R8=v.he == v.masks, R16=not v.answers or v.answers["saliency"] == "alignment" or
-        v.directions > 5, R17=len({*map(canonical, v.stated.values())}) <= 15,
-        R9=v.directions <= v.dimension, R11=v.smallest <= v.select <= len(v.teachers), R13=not
-        v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he or v.sums or not
+        v.data_set_budget) >= v.epsilon, R7=not v.privacy or v.max_records < 2 or v.unit ==
+        "person", R8=v.he == v.masks, R16=not v.answers or v.answers["saliency"] == "alignment" or
+        v.directions > 5, R17=len({*map(canonical, v.stated.values())}) <= 15 * (v.unit !=
+        "person"), R9=v.directions <= v.dimension, R11=v.smallest <= v.select <= len(v.teachers),
+        R13=not v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he or v.sums or not
         v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not v.simulation); plan(v)
     for name, key in v.keys.items(): signed(key, signatures[name], canonical(content), "agreement")
 def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2

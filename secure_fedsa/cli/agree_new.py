@@ -136,11 +136,17 @@ def _add_terms(group: Any) -> None:
         help="what epsilon compares (default: add-remove)",
     )
     group.add_argument(
+        "--unit",
+        choices=("record", "person"),
+        help="whom epsilon protects; a person needs person ids in the data, and in the route "
+        "private-training one record of each counts (default: record)",
+    )
+    group.add_argument(
         "--max-records",
         metavar="N",
         type=whole(1),
         default=1,
-        help="records of one person that count; above 1 needs person ids in the data (default: 1)",
+        help="records of one person that count; above 1 the unit is a person (default: 1)",
     )
     group.add_argument(
         "--budget", metavar="E", type=positive, help="epsilon of all runs (default: 10 x --epsilon)"
@@ -298,6 +304,7 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         delta=arguments.delta,
         neighbours=arguments.neighbours,
         max_records=arguments.max_records,
+        unit=arguments.unit,
         agreement_budget=arguments.budget,
         data_set_budget=arguments.data_set_budget,
         records=arguments.records,

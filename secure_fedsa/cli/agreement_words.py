@@ -51,7 +51,7 @@ WORDS: dict[str, str] = {
     ),
     "privacy.max_records": (
         "Records of one person that count; what a person has beyond adds nothing. 1 for the unit "
-        "record. Noise grows in proportion."
+        "record, and in private-training. Noise grows in proportion."
     ),
     "privacy.epsilon": (
         "Bound of the privacy loss of one run at one teacher. Smaller protects more and teaches "

@@ -65,7 +65,8 @@ class Choices:
         epsilon: Privacy loss bound of a run at a teacher.
         delta: Probability that it fails.
         neighbours: What the bound compares.
-        max_records: Records of one person that it covers; above 1 the unit is a person.
+        max_records: Records of one person that count; above 1 the unit is a person.
+        unit: record or person; None for a person if max_records is above 1.
         agreement_budget: Epsilon of all runs under the agreement; None for ten runs'.
         data_set_budget: Epsilon of all runs on a data set; None for as much, but at least 20.
         records: Order of magnitude of a teacher's records.
@@ -85,6 +86,7 @@ class Choices:
     delta: float = DELTA
     neighbours: Literal["add-remove", "replace-one"] = "add-remove"
     max_records: int = 1
+    unit: Literal["record", "person"] | None = None
     agreement_budget: float | None = None
     data_set_budget: float | None = None
     records: int = RECORDS
@@ -196,7 +198,7 @@ def draft(
 def _privacy(choices: Choices, encoder: PublicEncoder) -> Promise:
     budget = choices.agreement_budget or RUNS_IN_BUDGET * choices.epsilon
     promise = Promise(
-        unit="record" if choices.max_records == 1 else "person",
+        unit=choices.unit or ("record" if choices.max_records == 1 else "person"),
         neighbours=choices.neighbours,
         max_records=choices.max_records,
         epsilon=choices.epsilon,

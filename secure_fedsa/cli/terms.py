@@ -41,7 +41,8 @@ def promised(agreement: Agreement, planned: Plan) -> list[str]:
     accounting, privacy = planned.accounting, agreement.privacy
     if accounting is None or privacy is None:
         return ["  Route encryption-only: no epsilon, no budget"]
-    unit = privacy.unit if privacy.unit == "record" else f"person ({privacy.max_records} records)"
+    counted = "1 record" if privacy.max_records == 1 else f"{privacy.max_records} records"
+    unit = privacy.unit if privacy.unit == "record" else f"person ({counted})"
     return [
         (
             f"  A run spends epsilon {accounting.epsilon:.4g} at delta {privacy.delta:g} "

@@ -25,11 +25,10 @@ from secure_fedsa.models.trainable import (
     initialise,
 )
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.contributions import check_persons
+from secure_fedsa.privacy.contributions import check_persons, persons_missing
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
 from secure_fedsa.roles.model_teachers import adapter_of
-from secure_fedsa.roles.noisy_release import persons_missing
 
 _FREE_BYTES_NEEDED = 64 * 2**20
 
@@ -124,10 +123,7 @@ def check_brought(
     _check_route(brought, agreement, me)
     if isinstance(brought, PrivateData):
         check_records(brought.records, brought.labels, encoder, me)
-        if agreement.privacy is not None and agreement.privacy.unit == "person":
-            if brought.persons is None:
-                raise persons_missing(me)
-            check_persons(brought.persons, len(brought.records), me)
+        _check_persons(brought, agreement, me)
         if agreement.answers is not None and agreement.answers.saliency != "alignment":
             raise AgreementError(
                 "answers.saliency",
@@ -138,6 +134,7 @@ def check_brought(
     assert probes is not None
     classes = len(agreement.parties[me].classes)
     if isinstance(brought, PrivateModel):
+        _check_persons(brought, agreement, me)
         adapter = _check_module(brought, agreement, me, probes, classes)
     else:
         adapter = brought.adapter
@@ -152,6 +149,14 @@ def check_brought(
     kind = agreement.asked.saliency
     if kind != "alignment":
         attribution_saliency(adapter, few, kind, values=agreement.saliency.values)
+
+
+def _check_persons(brought: PrivateData | PrivateModel, agreement: Agreement, me: str) -> None:
+    if agreement.privacy is None or agreement.privacy.unit != "person":
+        return
+    if brought.persons is None:
+        raise persons_missing(me)
+    check_persons(brought.persons, len(brought.records), me)
 
 
 def _check_module(

@@ -34,6 +34,7 @@ from secure_fedsa.models.trainable import (
     copied,
     goals_of,
     per_record_gradients,
+    usable_records,
 )
 
 if TYPE_CHECKING:
@@ -112,10 +113,8 @@ def train_privately(
         raise DataError(f"{len(records)} records, but {len(targets)} targets.")
     check_trainable(module)
     check_training(module, records, targets, head=head, classes=classes)
-    goals, sound = goals_of(targets, head, classes=classes)
-    if usable is not None:
-        sound &= torch.from_numpy(usable)
-    sound &= records.flatten(1).isfinite().all(dim=1)
+    goals, _ = goals_of(targets, head, classes=classes)
+    sound = usable_records(records, targets, usable, head=head, classes=classes)
     inner = copied(module).train()
     watched = GradSampleModule(inner, loss_reduction="sum")
     weights = [p for p in inner.parameters() if p.requires_grad]

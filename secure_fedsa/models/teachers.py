@@ -51,6 +51,8 @@ class PrivateModel:
         head: The form of its outputs, which decides the loss.
         features: As for :class:`~secure_fedsa.models.adapters.TeacherAdapter`.
         prepare: Turns raw records into what the module takes; likewise. It may not mix records.
+        persons: As for :class:`PrivateData`: needed if the agreed unit is a person, of whom one
+            record, the first usable one, is trained on.
     """
 
     module: nn.Module
@@ -59,6 +61,7 @@ class PrivateModel:
     head: Head = "classification"
     features: FeatureChoice = None
     prepare: Callable[[npt.NDArray[Any]], Any] | None = None
+    persons: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -323,6 +323,29 @@ def goals_of(targets: Targets, head: Head, *, classes: int) -> tuple[torch.Tenso
     return torch.nan_to_num(values), usable
 
 
+def usable_records(
+    records: torch.Tensor,
+    targets: Targets,
+    usable: npt.NDArray[np.bool_] | None,
+    *,
+    head: Head,
+    classes: int,
+) -> torch.Tensor:
+    """Return which records a training takes, each judged by itself: bool (n,).
+
+    Args:
+        records: As the module takes them, shape (n, ...).
+        targets: One for each.
+        usable: bool (n,), False for records that are left out for another reason.
+        head: The loss.
+        classes: Number of classes, for ``classification``.
+    """
+    _, sound = goals_of(targets, head, classes=classes)
+    if usable is not None:
+        sound &= torch.from_numpy(usable)
+    return sound & records.flatten(1).isfinite().all(dim=1)
+
+
 def _check_targets(targets: Targets, head: Head) -> None:
     kinds = "iu" if head == "classification" else "biuf"
     if targets.dtype.kind not in kinds:

@@ -105,6 +105,11 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
     promised = [_agreed(agreement, events)]
     if agreement.route == NOISY_RELEASE:
         promised += _units_of_releases(agreement)
+    elif agreement.promise.unit == "person":
+        why = "The same training: one record of a person is in it at most."
+        promised.append(
+            _claim(agreement, "one-record", "one record", _amounts(events), _held(events), why)
+        )
     else:
         promised += _larger_than_trained_for(agreement, events)
     promised.append(_everywhere(agreement, events))
@@ -116,7 +121,12 @@ def _agreed(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
     if promise.unit == "record":
         unit, why = "one record", "The mechanism is accounted for it."
     else:
-        unit = f"one person, of whom at most {promise.max_records} records count"
+        counted = (
+            "1 record counts"
+            if promise.max_records == 1
+            else f"{promise.max_records} records count"
+        )
+        unit = f"one person, of whom at most {counted}"
         why = (
             "The software counts no more records of a person, by the ids in the teacher's data; "
             "that the ids are right is the teacher's word."

@@ -42,6 +42,16 @@ def check_persons(persons: PersonIds, records: int, whose: str) -> None:
         )
 
 
+def persons_missing(teacher: str) -> DataError:
+    """Return the error about records without person ids where the promise is about persons."""
+    return DataError(
+        f"{teacher}'s records come without person ids, and the agreed unit is a person.",
+        why="Only with them can each person be held to the agreed number of records.",
+        do='Give an array "persons" (sf.PrivateData, or the data file), or agree on the unit '
+        "record.",
+    )
+
+
 def first_records(persons: PersonIds, usable: BoolArray, most: int) -> BoolArray:
     """Return which records count: of each person the first ``most`` that are usable.
 

@@ -137,8 +137,8 @@ def cross_check(events: Sequence[Event], delta: float) -> CrossCheck:
     """Account a composition five ways and raise if they disagree beyond theory.
 
     * The RDP accountant, on a dense grid of orders, is within 1% of the headline.
-    * The headline is not below the exact epsilon of the continuous Gaussian, for which it holds too: by
-      the closed form (Balle and Wang 2018) delta there is not above ``delta``.
+    * The headline is not below the exact epsilon of the continuous Gaussian, for which it holds
+      too: by the closed form (Balle and Wang 2018) delta there is not above ``delta``.
     * The PLD accountant's epsilon is that exact one, up to its discretisation (0.1%).
     * The headline is not above rho + 2 sqrt(rho log(1/delta)).
 

@@ -116,6 +116,8 @@ def unit(facts: RunFacts) -> str:
     promise = facts.agreement.promise
     if promise.unit == "record":
         return "one record"
+    if promise.max_records == 1:
+        return "one person, of whom one record counts"
     return f"one person with up to {promise.max_records} records"
 
 

@@ -30,7 +30,8 @@ from secure_fedsa.models.model_signals import (
 )
 from secure_fedsa.models.saliency import quantise
 from secure_fedsa.models.teachers import Brought, PrivateData, PrivateModel, TrainedModel
-from secure_fedsa.models.trainable import copied, initialise
+from secure_fedsa.models.trainable import copied, initialise, usable_records
+from secure_fedsa.privacy.contributions import first_records, persons_missing
 from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import FloatArray, Signal, int_array
 
@@ -123,15 +124,22 @@ def model_to_ask(
 
     Returns:
         The model, and what its own operator should know: empty, or the kind of failure.
+
+    Raises:
+        DataError: If the unit is a person and the records come without ids.
     """
     if isinstance(brought, TrainedModel):
         return ModelToAsk(brought.adapter), ""
+    if agreement.promise.unit == "person" and brought.persons is None:
+        raise persons_missing(teacher)
     classes, spec = len(agreement.parties[teacher].classes), dp_sgd_spec(agreement)
 
     def train(private: PrivateModel, module: nn.Module, form: torch.Tensor, *, empty: bool) -> None:
         records, usable = form[:0], np.zeros(0, dtype=np.bool_)
         if not empty:
             records, usable = prepared(adapter_of(private), private.records, form)
+            if agreement.promise.unit == "person":
+                usable = _one_of_each(private, records, usable, classes)
         train_privately(
             module,
             records,
@@ -160,6 +168,15 @@ def model_to_ask(
     raise AssertionError
 
 
+def _one_of_each(
+    private: PrivateModel, records: torch.Tensor, usable: npt.NDArray[np.bool_], classes: int
+) -> npt.NDArray[np.bool_]:
+    """Return which records count where each person has one: then a person is a record."""
+    assert private.persons is not None
+    sound = usable_records(records, private.targets, usable, head=private.head, classes=classes)
+    return first_records(private.persons, sound.numpy(), 1)
+
+
 def _started(
     brought: PrivateData | PrivateModel, agreement: Agreement, encoder: PublicEncoder, classes: int
 ) -> tuple[PrivateModel, bool]:
@@ -173,6 +190,7 @@ def _started(
                 brought.labels,
                 features=lambda model, rows: model(rows),
                 prepare=_rows,
+                persons=brought.persons,
             ),
             True,
         )

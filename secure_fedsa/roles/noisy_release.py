@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.errors import DataError
 from secure_fedsa.models.saliency import quantise, teacher_saliency
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid, usable_labels
-from secure_fedsa.privacy.contributions import first_records
+from secure_fedsa.privacy.contributions import first_records, persons_missing
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
 from secure_fedsa.roles.scores import saliency_scale
@@ -125,16 +124,6 @@ def release_encoded(
         count_unit=plan.count_unit,
     )
     return noisy, notes
-
-
-def persons_missing(teacher: str) -> DataError:
-    """Return the error about records without person ids where the promise is about persons."""
-    return DataError(
-        f"{teacher}'s records come without person ids, and the agreed unit is a person.",
-        why="Only with them can each person be held to the agreed number of records.",
-        do='Give an array "persons" (sf.PrivateData, or the data file), or agree on the unit '
-        "record.",
-    )
 
 
 def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:

@@ -7,6 +7,7 @@ import math
 from tests.protocols.cases.agreements import (
     HE_OFF,
     Case,
+    Json,
     change,
     of_route,
     put,
@@ -34,6 +35,11 @@ def _stated(count: int) -> dict[str, object]:
             }
         made[f"parties.{name}.stated"] = {**MOST, "noise_multiplier": 2.5 + number / 4}
     return made
+
+
+def _of_persons(made: Json) -> None:
+    made["privacy"]["unit"] = "person"
+    del made["parties"]["teacher-1"]["stated"]
 
 
 def bad() -> list[Case]:
@@ -69,9 +75,10 @@ def bad() -> list[Case]:
             change(
                 "persons",
                 "R7",
-                "privacy.unit",
+                "privacy.max_records",
                 {"privacy.unit": "person", "privacy.max_records": 4},
             ),
+            put("privacy.unit", "person", "with-a-stated-training", "R17", STATED),
             put("privacy.data_set_budget", 3.999, "below-epsilon", "R6"),
             put("privacy.epsilon", math.nan, "nan", "R6"),
             put("protection.dp", False, "off", "R8"),
@@ -177,6 +184,7 @@ def good() -> list[Case]:
                 },
             ),
             put(f"{STATED}.noise_multiplier", 1e5, "much-noise-stated"),
+            Case("one-record-of-each-person", "", "", _of_persons),
             change(  # whose privacy losses cost more than its Renyi divergences do
                 "rare-records-in-many-steps",
                 "",
