@@ -167,15 +167,10 @@ class StudentWorkshop:
             model = amalgamate_named(
                 release, self.encoder, self.data, self._summary(release, private)
             )
-        nothing = slice(0, 0 if private is not None else None)
-        network = distil(
-            model,
-            self.task.probes,
-            self.data.probes,
-            self.task.records[nothing],
-            self.task.labels[nothing],
-            seed=self.seed,
-        )
+        own = self.task.records, self.task.labels
+        if private is not None:  # not even their type: it would decide how probes are computed with
+            own = self.task.probes[:0], np.zeros(0, dtype=np.int64)
+        network = distil(model, self.task.probes, self.data.probes, *own, seed=self.seed)
         weights, head = network.to_bytes(), model.to_bytes()
         architecture = canonical.encode(network.architecture.describe())
         try:

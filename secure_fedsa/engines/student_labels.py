@@ -21,8 +21,10 @@ from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, Storag
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.budgets import require_within_budget
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
+from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.roles.private_student import label_plan, read_labels, student_terms
 from secure_fedsa.signals import FloatArray
@@ -62,8 +64,8 @@ class StudentLabels:
         """Refuse, before anybody is charged, a run that could not use the labelled records.
 
         Raises:
-            BudgetError: If the budget would be passed; or if the agreement promises nothing and an
-                earlier one promised a budget.
+            BudgetError: If this agreement's budget or an earlier one's would be passed; or if the
+                agreement promises nothing and an earlier one promised a budget.
             LedgerError: If the ledger is damaged.
             StorageError: If it cannot be read or written.
         """
@@ -75,7 +77,21 @@ class StudentLabels:
             return
         terms = student_terms(self.agreement)
         asked = Amount.of([label_plan(self.agreement).event])
+        self._require_promises_kept(books, asked, terms)
         books.require_affordable(self._use, self._hash, asked, terms, terms.budget)
+
+    def _require_promises_kept(self, books: Books, asked: Amount, *more: Terms) -> None:
+        """Refuse what would break the budget of any agreement, an earlier one's included.
+
+        The report of each says that all uses together stay within its budget: a later agreement
+        with a larger one may not spend past it.
+        """
+        earlier = {charge.terms for charge in books.charges.values() if charge.terms is not None}
+        for terms in (*more, *sorted(earlier, key=lambda one: (one.budget, one.delta))):
+            known = " (student_privacy.budget)" if terms in more else ", by an earlier agreement,"
+            whose = f"the student's labelled records{known}"
+            spent = books.spent()
+            require_within_budget(self._use, whose, spent, asked, terms.budget, terms.delta)
 
     def _check_unpromised(self) -> None:
         if (self.folder / LEDGER_FILE).exists() and self._ledger().books().charges:
@@ -107,7 +123,8 @@ class StudentLabels:
                 own.
 
         Raises:
-            BudgetError: If the budget would be passed; nothing is charged or read.
+            BudgetError: If a budget would be passed, this agreement's or an earlier one's; nothing
+                is read.
             LedgerError: If the ledger and the stored summary do not fit.
             StorageError: If ledger or summary cannot be read or written.
         """
@@ -115,6 +132,7 @@ class StudentLabels:
         if self._path.exists():
             return self._stored(ledger)
         plan, terms = label_plan(self.agreement), student_terms(self.agreement)
+        self.check()
         charge = ledger.reserve(self._use, self._hash, [plan.event], terms, terms.budget)
         note_head(self.folder, ledger)
         if charge.committed:
@@ -124,6 +142,7 @@ class StudentLabels:
                 do=f"Restore {self._path.name} in the student's state folder from a copy, or sign "
                 "a new agreement.",
             )
+        self._require_promises_kept(ledger.books(), Amount())  # another process may have charged
         noise = draw_noise(self.noise, plan.shape, plan.event.noise_scale)
         made, notes = read_labels(
             records,

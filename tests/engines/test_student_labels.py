@@ -176,6 +176,39 @@ def test_a_budget_that_would_be_passed_stops_the_run_before_any_charge(tmp_path:
     assert len(ledger(world).books().charges) == 1
 
 
+def test_a_later_agreement_cannot_break_an_earlier_ones_budget(tmp_path: Path) -> None:
+    """The first one's report says how far all uses may go: a larger budget later breaks it."""
+    run(protected(tmp_path, budget=2.5))
+    world = protected(tmp_path, budget=100.0)
+    world.changes["title"] = "Another one"
+    with pytest.raises(RunAborted, match="by an earlier agreement") as refused:
+        run(world)
+    assert "Nothing was charged" in str(refused.value)
+    with pytest.raises(BudgetError, match="by an earlier agreement"):
+        ask(StudentLabels(tmp_path / STUDENT, world.agreement()))
+    assert len(ledger(world).books().charges) == 1
+
+
+def test_two_agreements_at_once_do_not_pass_a_budget_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would see that there is room, and both would read the records."""
+    first, second = protected(tmp_path, budget=2.5), protected(tmp_path, budget=100.0)
+    second.changes["title"] = "Another one"
+    labels = StudentLabels(tmp_path / STUDENT, second.agreement())
+    reserve = Ledger.reserve
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(Ledger, "reserve", reserve)
+        ask(StudentLabels(tmp_path / STUDENT, first.agreement()))
+        return reserve(*arguments, **named)
+
+    monkeypatch.setattr(Ledger, "reserve", late)
+    with pytest.raises(BudgetError, match="by an earlier agreement"):
+        ask(labels)
+    assert len(list((tmp_path / STUDENT).glob("labels-*.safetensors"))) == 1
+
+
 def test_a_use_without_the_promise_is_refused_after_one_with_it(tmp_path: Path) -> None:
     """A budget that another agreement may ignore bounds nothing."""
     run(protected(tmp_path))
@@ -191,7 +224,8 @@ def test_no_label_reaches_what_leaves_but_through_the_summary(
     world = protected(tmp_path)
     made, shop = run(world)
     (released,) = [ReleasedSum(*_sum(made, shop))]
-    others: Records = (table(77, 11)[0], np.array([0] * 11))  # another number, and one class only
+    # Another number, one class only, and other types of number: they too may be of one record.
+    others: Records = (table(77, 11)[0].astype(np.float64), np.array([0.0] * 10 + [np.nan]))
     different = workshop(world, made.agreement, others)
     different.folder = tmp_path / "different"
 
