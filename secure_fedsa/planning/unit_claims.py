@@ -233,9 +233,11 @@ def _student(agreement: Agreement) -> UnitClaim:
             "one labelled record of the student",
             {name: Amount.of([event])},
             {name: (event,)},
-            "One noisy summary of them serves all runs under this agreement; it is charged to the "
-            "student's own ledger, and the question comes from public probes. That it is so is the "
-            "student's word. Records that accuracies are measured on are NOT covered.",
+            "Noise of its own, against everybody but the student: one noisy summary of them serves "
+            "all runs under this agreement; it is charged to the student's own ledger, and the "
+            "question comes from public probes. That it is so is the student's word. What the same "
+            "person loses at teachers comes on top. Records that accuracies are measured on are "
+            "NOT covered.",
         )
     return _none(
         "student-record",

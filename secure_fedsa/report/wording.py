@@ -57,6 +57,10 @@ TEST_RECORDS = (
     "The records that accuracies were measured on are NOT protected by differential privacy, "
     "neither by the teachers' epsilon nor by the student's."
 )
+STUDENT_TIMES = (
+    "How long the student's machine computes grows with the number of its labelled records; the "
+    "times in summary.json tell it, and no epsilon covers that."
+)
 NOT_COMPUTED = (
     "Baselines without teachers are not computed: they would be made of the student's labelled "
     "records without noise."
@@ -214,6 +218,7 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "the receipt: nobody else can work it out again."
         ),
     ]
+    limits += [STUDENT_TIMES] if facts.plan.student else []
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
     if facts.agreement.privacy is None:
         limits[2] = (

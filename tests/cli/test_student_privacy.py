@@ -17,6 +17,7 @@ from secure_fedsa.report import wording
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
 from secure_fedsa.report.summary import RunFacts
+from secure_fedsa.report.views import by_view
 from tests.cli.agreements import new
 from tests.report import runs
 from tests.support import STUDENT_PROMISE
@@ -49,6 +50,7 @@ def test_card_and_page_say_that_the_records_are_protected_and_how_far() -> None:
         assert "is the word of student" in text
         assert "measured on are NOT protected" in text
         assert "Baselines without teachers are not computed" in text
+        assert wording.STUDENT_TIMES in text
         assert wording.ACCURACY_NAMES["scratch"] not in text
         assert "no test data" not in text
     told = summary["student_privacy"]
@@ -82,6 +84,14 @@ def test_the_students_claim_has_figures_events_and_accountant() -> None:
     assert claim.accountant
     assert "adding or removing" in claim.neighbours
     assert "NOT covered" in claim.why
+    assert "everybody but the student" in claim.why
+    shown = by_view(agreed).to_dict()["units"]
+    (row,) = [unit for unit in shown if unit["id"] == "student-record"]
+    assert row["epsilon"] == claim.epsilon
+    assert [event["kind"] for event in row["events"]["student"]] == ["discrete-gaussian"]
+    assert row["accountant_version"]
+    assert row["unit"] == "one labelled record of the student"
+    assert row["curve"]
 
 
 def test_the_limits_of_a_verdict_name_the_students_epsilon() -> None:
