@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secure_fedsa.cli import baselines, runner
 from secure_fedsa.cli.main import main
 from secure_fedsa.planning import plan
 from secure_fedsa.planning.unit_claims import unit_claims
+from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.report import wording
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
 from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.report.views import by_view
-from tests.cli.agreements import new
+from tests.cli.agreements import PARTIES, new, sign
 from tests.report import runs
 from tests.support import STUDENT_PROMISE
 
@@ -124,3 +126,57 @@ def test_a_number_of_classes_that_only_labels_tell_is_refused(
     np.savez(drafted / "data" / "student.npz", **kept)
     assert new(drafted, "--student-epsilon", "2", out="own/agreement.toml") == 2
     assert "--student-classes" in capsys.readouterr().err
+
+
+def _run(folder: Path) -> int:
+    return main(
+        [
+            *("run", str(folder / "agreement.toml"), "--data", str(folder / "data")),
+            *("--states", str(folder / "states"), "--out", str(folder / "out")),
+        ]
+    )
+
+
+def _agree(folder: Path, *more: str) -> None:
+    for name in ("agreement.toml", "encoder.safetensors"):
+        (folder / name).unlink()
+    # Any score will do: the toy teachers are alike.
+    assert new(folder, "--threshold", "-100", "--student-epsilon", "2", *more) == 0
+    for party in PARTIES:
+        assert sign(folder, party) == 0
+
+
+@pytest.mark.slow
+def test_a_run_charges_the_student_and_computes_no_baselines(
+    drafted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One network of the bare labels in the run folder would tell what epsilon is to hide."""
+
+    def trained(*_: object, **__: object) -> None:
+        pytest.fail("A network was trained on labelled records without noise.")
+
+    for name in ("from_scratch", "self_trained", "without_teachers"):
+        monkeypatch.setattr(baselines, name, trained)
+    monkeypatch.setattr(runner, "Baselines", trained)
+    _agree(drafted)
+    assert _run(drafted) == 0
+    summary = json.loads((drafted / "out" / "summary.json").read_text())
+    known = {name for name, value in summary["accuracy"].items() if value is not None}
+    assert known == set(wording.OWN)
+    (charge,) = Ledger.open(drafted / "states" / "student").books().charges.values()
+    assert charge.committed
+    published = {path.name for path in (drafted / "out").rglob("*")}
+    assert not any("labels-" in name or "local-log" in name for name in published)
+    assert main(["verify", str(drafted / "out")]) == 0
+    assert "student-summary" in capsys.readouterr().out
+
+
+def test_a_run_needs_declared_classes(drafted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Derived from labels, whether a class is there would tell of the one record that has it."""
+    _agree(drafted)
+    with np.load(drafted / "data" / "student.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays if name != "classes"}
+    np.savez(drafted / "data" / "student.npz", **kept)
+    assert _run(drafted) == 2
+    assert "classes are not declared" in capsys.readouterr().err
+    assert not (drafted / "states" / "student" / "ledger.sqlite").exists()

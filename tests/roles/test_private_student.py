@@ -43,7 +43,11 @@ def space() -> tuple[FloatArray, FloatArray]:
 
 
 def exact(
-    records: npt.NDArray[Any], labels: npt.NDArray[Any], agreement: Agreement
+    records: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    agreement: Agreement,
+    *,
+    shrunk: float = 1.0,
 ) -> npt.NDArray[np.int64]:
     """Return the summary of records without noise, one flat vector."""
     centre, directions = space()
@@ -54,7 +58,7 @@ def exact(
         encoder=encoder(),
         agreement=agreement,
         centre=centre,
-        directions=directions,
+        directions=directions * shrunk,
         noise=nothing,
     )
     return np.concatenate([summary.noisy.sums.ravel(), summary.noisy.counts])
@@ -116,6 +120,23 @@ def test_the_event_gives_the_promised_epsilon() -> None:
     spent = epsilon_of([event], agreement.promise.delta)
     assert 0.999 * STUDENT_PROMISE.epsilon < spent <= STUDENT_PROMISE.epsilon
     assert event.coordinates == STUDENT_PROMISE.directions + 1
+
+
+def test_a_record_that_cannot_be_used_adds_nothing() -> None:
+    """It would lie where the probes' mean is not, and count as a record that nobody has."""
+    records, labels = table(8, 12)
+    assert not exact(np.full_like(records, np.nan), labels, agreed()).any()
+
+
+def test_every_usable_record_has_length_one() -> None:
+    """Shorter vectors would drown in noise that was made for length one."""
+    agreement = agreed()
+    records, labels = table(8, 12)
+    grid = agreement.mechanism.grid
+    for index in range(len(records)):
+        one = exact(records[index : index + 1], labels[index : index + 1], agreement, shrunk=1e-4)
+        sums = one[: -len(CLASSES)]
+        assert np.linalg.norm(sums) == pytest.approx(grid, rel=1e-3)
 
 
 @pytest.mark.parametrize("labels", [[9] * 12, [-1] * 12, [0.5] * 12])
