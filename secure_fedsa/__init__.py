@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from secure_fedsa.agreement import parse as parse_agreement
     from secure_fedsa.engines.local import LocalRun
     from secure_fedsa.engines.student import StudentTask, StudentWorkshop
+    from secure_fedsa.engines.student_labels import StudentLabels
     from secure_fedsa.errors import SecureFedsaError
     from secure_fedsa.models.adapters import TeacherAdapter
     from secure_fedsa.models.encoder import PublicEncoder
@@ -38,6 +39,7 @@ __all__ = [
     "PrivateModel",
     "PublicEncoder",
     "SecureFedsaError",
+    "StudentLabels",
     "StudentTask",
     "StudentWorkshop",
     "TargetTask",
@@ -59,6 +61,7 @@ _HOMES = {
     "PublicEncoder": ("secure_fedsa.models.encoder", "PublicEncoder"),
     "SecureFedsaError": ("secure_fedsa.errors", "SecureFedsaError"),
     "StudentTask": ("secure_fedsa.engines.student", "StudentTask"),
+    "StudentLabels": ("secure_fedsa.engines.student_labels", "StudentLabels"),
     "StudentWorkshop": ("secure_fedsa.engines.student", "StudentWorkshop"),
     "TargetTask": ("secure_fedsa.models.multi_task", "TargetTask"),
     "TeacherAdapter": ("secure_fedsa.models.adapters", "TeacherAdapter"),

@@ -34,6 +34,7 @@ from secure_fedsa.agreement_tables import (
     Saliency,
     Selection,
     Stated,
+    StudentPrivacy,
     Training,
     triangle,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Saliency",
     "Selection",
     "Stated",
+    "StudentPrivacy",
     "Training",
     "from_dict",
     "parse",
@@ -67,7 +69,10 @@ __all__ = [
 ]
 
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
-_OPTIONAL = frozenset({"signatures", "classes", "stated", "privacy", "training", "answers"})
+_OPTIONAL = frozenset(
+    {"signatures", "classes", "stated", "privacy", "training", "answers", "student_privacy"}
+)
+_OF_ROUTES = frozenset({"privacy", "training", "answers", "student_privacy"})
 
 T = TypeVar("T")
 
@@ -88,6 +93,8 @@ class Agreement:
         privacy: The promise; None for encryption-only, which has none.
         training: For private-training only.
         answers: For the routes whose teachers are models.
+        student_privacy: What is promised about the student's own labelled records; None if
+            nothing is. For noisy-release only.
     """
 
     version: int
@@ -107,6 +114,7 @@ class Agreement:
     privacy: Promise | None = None
     training: Training | None = None
     answers: Answers | None = None
+    student_privacy: StudentPrivacy | None = None
     signatures: dict[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
@@ -153,6 +161,12 @@ class Agreement:
         """The promise and the mechanism of the route noisy-release."""
         assert isinstance(self.privacy, Privacy)
         return self.privacy
+
+    @property
+    def student_promise(self) -> StudentPrivacy:
+        """What is promised about the student's labelled records; ask only where something is."""
+        assert self.student_privacy is not None
+        return self.student_privacy
 
     @property
     def asked(self) -> Answers:
@@ -234,7 +248,8 @@ def unchecked(data: Any) -> Agreement:
     if route not in get_args(Route):
         _convert(Route, route, "route")
     own = _TABLES[route]
-    for name in sorted(set(data) & {"privacy", "training", "answers"} - set(own)):
+    allowed = {*own, *(("student_privacy",) if route == NOISY_RELEASE else ())}
+    for name in sorted(set(data) & _OF_ROUTES - allowed):
         raise AgreementError(name, f"is not a table of the route {route}.", do="Remove it.")
     return _build(Agreement, data, "", own)
 

@@ -17,6 +17,7 @@ from secure_fedsa.agreement_tables import (
     Privacy,
     Promise,
     Stated,
+    StudentPrivacy,
     Training,
 )
 from secure_fedsa.errors import AgreementError
@@ -29,6 +30,8 @@ VERSION = 1
 _PARTY = re.compile(PARTY_NAME)
 _HASH = re.compile(r"[0-9a-f]{64}")
 MOST_PARTIES = 200
+MOST_CLASSES = 10_000
+"""Classes of the student whose labelled records are summed."""
 _LEAST_OF_TRAINING, _MOST_OF_TRAINING = 1e-9, 1e12
 _MOST_PROBES, _MOST_COLUMNS = 10**6, 4096
 # The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond
@@ -138,7 +141,31 @@ def _check_privacy(agreement: Agreement) -> None:
         _check_training(agreement.promise, agreement.training)
     if agreement.answers is not None:
         _check_answers(agreement.answers, agreement.saliency.values)
+    if agreement.student_privacy is not None:
+        _check_student(agreement, agreement.student_privacy)
     _check_stated(agreement)
+
+
+def _check_student(agreement: Agreement, student: StudentPrivacy) -> None:
+    if agreement.route != NOISY_RELEASE or agreement.promise.unit != "record":
+        raise AgreementError(
+            "student_privacy",
+            "is for the route noisy-release and the unit record.",
+            why="The student's records are summed like a teacher's, and come without person ids.",
+            do="Remove it, or change the other.",
+        )
+    for name in ("epsilon", "noise_multiplier", "budget"):
+        _positive(f"student_privacy.{name}", getattr(student, name))
+    if student.budget < student.epsilon:
+        raise AgreementError(
+            "student_privacy.budget",
+            f"{student.budget:g} is below the epsilon {student.epsilon:g} of one summary.",
+            do="Raise the budget or lower student_privacy.epsilon.",
+        )
+    if not 2 <= student.classes <= MOST_CLASSES:
+        raise AgreementError("student_privacy.classes", f"must be from 2 to {MOST_CLASSES}.")
+    if not 1 <= student.directions <= agreement.encoder.dimension:
+        raise AgreementError("student_privacy.directions", "must be from 1 to encoder.dimension.")
 
 
 def _check_promise(promise: Promise) -> None:

@@ -108,6 +108,25 @@ class Privacy(Promise):
 
 
 @dataclass(frozen=True, slots=True)
+class StudentPrivacy:
+    """What is promised about the student's own labelled records; all else is as in ``privacy``.
+
+    Attributes:
+        epsilon: Privacy loss bound that the noise is for, at ``privacy.delta``.
+        noise_multiplier: Noise scale divided by the sensitivity.
+        budget: Epsilon at ``privacy.delta`` of all uses of the student's labelled data.
+        classes: Number of classes of the student's task.
+        directions: Directions of the opened sum along which the records are summed.
+    """
+
+    epsilon: float
+    noise_multiplier: float
+    budget: float
+    classes: int
+    directions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the route private-training trains each teacher's model by DP-SGD; all of it public.
 

@@ -23,7 +23,7 @@ from secure_fedsa.engines.site import SecretNoise, load_identity
 from secure_fedsa.entropy import public_generator
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
-from secure_fedsa.models.saliency import SaliencyScale, student_query
+from secure_fedsa.models.saliency import SaliencyScale, public_query, student_query
 from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.mechanisms import calibrate
 from secure_fedsa.signals import FloatArray, ReleasedSum
@@ -55,6 +55,19 @@ def probes() -> npt.NDArray[np.float32]:
 def encoder() -> PublicEncoder:
     """Return a small public encoder of the toy tables."""
     return PublicEncoder.fit(probes(), EncoderSpec(dimension=DIMENSION, units=16))
+
+
+STUDENT_PROMISE = ag.StudentPrivacy(
+    epsilon=2.0, noise_multiplier=calibrate(2.0, 1e-5), budget=5.0, classes=3, directions=2
+)
+"""About the labelled records of the toy student."""
+
+
+@lru_cache(maxsize=1)
+def asked_by_probes() -> Public:
+    """Return what everybody holds where the student asks with its probes alone."""
+    scale = SaliencyScale.of(encoder(), DIRECTIONS)
+    return Public(encoder(), probes(), public_query(encoder().encode_clipped(probes())[0], scale))
 
 
 @lru_cache(maxsize=1)

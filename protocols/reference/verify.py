@@ -7,10 +7,10 @@ import gmpy2, jsonschema, referencing.jsonschema, rfc8785, tenseal as ts  # type
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
 canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
-V1 = pathlib.Path(__file__).parents[1] / "v1"
-TABLES = json.loads((V1 / "tables.json").read_text())
+V1 = pathlib.Path(__file__).parents[1] / "v1"; TABLES = json.loads((V1 / "tables.json").read_text())
 KINDS, FILES = TABLES["kinds"], TABLES["files"]
 SECTIONS = "saliency encoder protection features encryption selection publish limits privacy"
+STEPS = "noise_multiplier", "sampling_rate", "steps"
 NOISY, TRAINED, OPEN = "noisy-release", "private-training", "encryption-only"
 TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
 _texts = [path.read_text().replace('$"', r'\\Z"') for path in V1.glob("schemas/*.json")]  # $: LF
@@ -60,8 +60,7 @@ def a_folder(r: Any) -> None:
     sizes = {}
     for path in itertools.islice(r.folder.rglob("*"), 50_000):
         r.at = path.relative_to(r.folder).as_posix(); top = r.at in {"transcript", "student"}
-        right = path.is_dir() if top else limit(r.at) and path.is_file()
-        check(A2=right and not path.is_symlink())
+        check(A2=(path.is_dir() if top else limit(r.at) and path.is_file()) > path.is_symlink())
         if not top: sizes[r.at] = path.stat().st_size; check(A3=sizes[r.at] <= limit(r.at))
     r.transcript, total = sorted(n for n in sizes if n[:11] == "transcript/"), sum(sizes.values())
     check(A3=len(r.transcript) <= 20_000 and len(sizes) <= 45_000 and total <= 1 << 30)
@@ -74,8 +73,8 @@ def b_agreement(r: Any) -> None:
         line in raw.split(b"\n"))); content = formed("agreement", tomllib.loads(raw.decode()))
     signatures, parties = content.pop("signatures"), content["parties"]
     for party in parties.values(): party.setdefault("classes", [])
-    missing = dict.fromkeys(["answers", "privacy", "neighbours", "delta"])
-    r.v = v = types.SimpleNamespace(**missing | content, hash=digest("agreement", content))
+    missing = dict.fromkeys(["answers", "privacy", "neighbours", "delta", "student_privacy"])
+    r.v = v = types.SimpleNamespace(**missing | content, hash=digest("agreement", content), own={})
     for name in SECTIONS.split(): vars(v).update(content.get(name, {"unit": None}))
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
     v.the = {role: name for name, role in v.roles.items()}
@@ -87,18 +86,19 @@ def b_agreement(r: Any) -> None:
         v.data_set_budget) >= v.epsilon, R7=not v.privacy or v.max_records < 2 or v.unit ==
         "person", R8=v.he == v.masks, R16=not v.answers or v.answers["saliency"] == "alignment" or
         v.directions > 5, R17=len({*map(canonical, v.stated.values())}) <= 15 * (v.unit !=
-        "person"), R9=v.directions <= v.dimension, R11=v.smallest <= v.select <= len(v.teachers),
-        R13=not v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he or v.sums or not
-        v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not v.simulation); plan(v)
+        "person"), R18=not (o := v.student_privacy) or (o["epsilon"] <= o["budget"] and
+        o["directions"] <= v.dimension), R9=v.directions <= v.dimension, R11=v.smallest <= v.select
+        <= len(v.teachers), R13=not v.feature_key or (v.ciphertexts and v.sums and v.he), R14=v.he
+        or v.sums or not v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not
+        v.simulation); plan(v)
     for name, key in v.keys.items(): signed(key, signatures[name], canonical(content), "agreement")
-def plan(v: Any) -> None:  # L1 to L9, by drv 2, 4 and 6.2
-    v.rho = v.run_epsilon = None; v.near = 1e-9 if v.route == NOISY else 1e-6
+def plan(v: Any) -> None:  # L1 to L9 and L11, by drv 2, 4 and 6.2
+    v.rho = v.run_epsilon = None; v.events = {}; v.near = 1e-9 if v.route == NOISY else 1e-6
     if v.route == NOISY: releases(v); v.run_epsilon = epsilon(v.rho, v.delta)
     if v.route == OPEN: v.events = {n: {"kind": "no-differential-privacy"} for n in v.teachers}
     if v.route == TRAINED:
-        names = "noise_multiplier", "sampling_rate", "steps"
         how = {name: v.stated.get(name, v.training) for name in v.teachers}
-        v.events = {name: {"kind": "dp-sgd"} | {n: how[name][n] for n in names} for name in how}
+        v.events = {name: {"kind": "dp-sgd"} | {n: how[name][n] for n in STEPS} for name in how}
         v.run_epsilon = max(training(event, v.delta) for event in v.events.values())
     check(L2=v.run_epsilon is None or v.run_epsilon <= min(v.epsilon * (1 + v.near),
         v.agreement_budget, v.data_set_budget, 100)); signals(v)
@@ -107,17 +107,21 @@ def releases(v: Any) -> None:
     n = v.grid**2 + unit**2; squared = v.max_records**2 * (n if add else max(4 * v.grid**2, 2 * n))
     sensitivity = math.sqrt(squared)
     while gmpy2.mpq(sensitivity) ** 2 < squared: sensitivity = math.nextafter(sensitivity, math.inf)
-    scale = math.nextafter(v.noise_multiplier * sensitivity, math.inf)
-    event = {"kind": "discrete-gaussian", "sensitivity": sensitivity, "noise_scale": scale}
-    blocks = {n: min((2 - add) * v.max_records, len(v.parties[n]["classes"])) for n in v.teachers}
-    v.events = {n: event | {"coordinates": k * (v.dimension + 1)} for n, k in blocks.items()}
-    check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and max(blocks.values()) *
-        (v.dimension + 1) <= 2**31)
-    exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; v.rho = float(exact)
-    if gmpy2.mpq(v.rho) < exact: v.rho = math.nextafter(v.rho, math.inf)
-    check(L2=1e-150 < v.rho < 1e150)
-def training(event: Any, delta: float) -> float:
-    return trained(*(event[n] for n in ("noise_multiplier", "sampling_rate", "steps")), delta)
+    asked = {n: (v.noise_multiplier, len(v.parties[n]["classes"]), v.dimension) for n in v.teachers}
+    if o := v.student_privacy: asked[""] = o["noise_multiplier"], o["classes"], o["directions"]
+    for name, (noise, classes, width) in asked.items():
+        scale = math.nextafter(noise * sensitivity, math.inf)
+        count = min((2 - add) * v.max_records, classes) * (width + 1)
+        check(L1=v.count_weight * v.grid <= 2**30 and scale <= 2**40 and count <= 2**31)
+        v.events[name] = {"kind": "discrete-gaussian", "sensitivity": sensitivity,
+                          "noise_scale": scale, "coordinates": count}
+        exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; rho = float(exact)
+        if gmpy2.mpq(rho) < exact: rho = math.nextafter(rho, math.inf)
+        check(L2=1e-150 < rho < 1e150); v.rho = v.rho or rho  # the teachers', who come first
+    if not o: return
+    v.own = {"rho": rho, "delta": v.delta, "budget": o["budget"], "epsilon": epsilon(rho, v.delta)}
+    check(L11=v.own["epsilon"] <= min(o["epsilon"] * (1 + 1e-9), o["budget"], 100))
+def training(event: Any, delta: float) -> float: return trained(*map(event.get, STEPS), delta)
 @functools.cache
 def trained(noise: float, rate: float, steps: int, delta: float) -> float:  # drv 2.1
     import dp_accounting as dp; from dp_accounting import pld, rdp  # slow to load
@@ -201,11 +205,10 @@ def e_opening(r: Any) -> None:
         own.exchange(x25519.X25519PublicKey.from_public_bytes(m.sealing_key[1184:]))
         key = sha256(m.sealing_key); check(E3=key not in sealing.values()); sealing[m.sender] = key
     r.public = one(r, "feature-key", "E4").public_key
-    if v.he: check_public_key(r)
-    else: check(E4=r.public == b"none")
+    check_public_key(r) if v.he else check(E4=r.public == b"none")
     query = one(r, "query-key", "E5"); one(r, "query-secret", "E8")
+    check(E5=v.he or (query.modulus == b"none" and query.proof == []))
     if v.he: check_modulus(v, query.modulus, [*map(b64, query.proof)], r.run)
-    else: check(E5=query.modulus == b"none" and query.proof == [])
     keys = {"run_id": r.run, "sealing": sealing, "feature": sha256(r.public),
             "query": sha256(query.modulus), "query_hash": query.query_hash}
     r.opening = {"keys_hash": digest("keys", keys), "query_hash": query.query_hash}
@@ -252,8 +255,7 @@ def segment(r: Any, m: Any) -> Any:  # drv 3: the reserve entry of the agreed ch
     reserve = m.entries[kinds.index("reserve")]; charge, event = reserve["body"], v.events[m.sender]
     agreed = {"agreement": v.hash, "events": [event]}
     if v.privacy: agreed |= {"delta": v.delta, "budget": v.agreement_budget}
-    if v.route == NOISY: agreed["rho"] = v.rho
-    if v.route == TRAINED: agreed["stated"] = m.sender in v.stated
+    agreed |= {NOISY: {"rho": v.rho}, TRAINED: {"stated": m.sender in v.stated}}.get(v.route, {})
     check(F4=canonical(charge | agreed) == canonical(charge), F6=m.head == m.entries[-1]["hash"],
         F3=kinds.index("reserve") < kinds.index("commit")); most = 0.0
     if v.route == NOISY:
@@ -382,19 +384,19 @@ def n_summary(r: Any) -> None:
                      "selected": name in r.members, "score": score})
     right = {n: vars(v)[n] for n in ("route", "custody", "protection", "neighbours", "delta")}
     right |= {"run_id": r.run, "simulated": False, "privacy_unit": v.unit, "teachers": rows,
-        "values_per_teacher": v.values}
-    if notices(v): right["notices"] = notices(v)
+        "values_per_teacher": v.values} | notices(v)
     told, views, near = summary["accounting"], summary["epsilon_by_view"].values(), []
     if v.privacy:
         near = [(value, v.run_epsilon) for value in [*views, summary["epsilon"], told["epsilon"]]]
         near += [(told[name], vars(v)[name]) for name in ("delta", *["rho"] * (v.route == NOISY))]
-    check(N2=canonical(summary | right) == canonical(summary) and
+    own = summary.get("student_privacy", {}); near += [(own[n], x) for n, x in v.own.items()]
+    check(N3=own.keys() == v.own.keys(), N2=canonical(summary | right) == canonical(summary) and
         all(math.isclose(value, fact, rel_tol=v.near) for value, fact in near))
-def notices(v: Any) -> list[str]:  # drv 10
-    texts, names = TABLES["notices"], ", ".join(sorted(v.stated))
-    if v.route != TRAINED: return [texts[OPEN]] * (v.route == OPEN)
-    told = [texts["floating-point"], texts["own-code"]]
-    return told + [texts["stated"].replace("{names}", names)] * bool(names)
+def notices(v: Any) -> dict[str, list[str]]:  # drv 10
+    names = ", ".join(sorted(v.stated))
+    keys = {OPEN: [OPEN], TRAINED: ["floating-point", "own-code", *["stated"] * bool(names)]}
+    told = [TABLES["notices"][key].replace("{names}", names) for key in keys.get(v.route, [])]
+    return {"notices": told} if told else {}
 def o_receipt(r: Any) -> None:
     r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
     route, senders = v.route, {*r.signals}; stating = senders & {*v.stated}
@@ -402,16 +404,15 @@ def o_receipt(r: Any) -> None:
     when = {"always": True, "ciphertexts": v.ciphertexts, "opened": opened, route: True}
     claims = [claim for claim, case in TABLES["recomputed"].items() if when.get(case)]
     by = {role: {name} for role, name in the.items()} | {"custodian": {the[v.custody]},
-        "ledger-senders": senders, "signers": r.signers, "stating": stating,
+        "ledger-senders": senders, "signers": r.signers, "promised": [the["student"]] * bool(v.own),
         "summing": senders if route == NOISY else (), "asking": senders if route == OPEN else (),
-        "training": senders - stating if route == TRAINED else ()}
+        "training": senders - stating if route == TRAINED else (), "stating": stating}
     groups = {claim: set().union(*(by[one] for one in who.split("-and-")))
               for claim, who in TABLES["attested"].items() if claim not in claims}
     attested = [{"claim": claim, "by": sorted(who)} for claim, who in groups.items() if who]
     ids = {"version": 1, "agreement": v.hash, "run_id": r.run, "transcript_root":
         digest("transcript", sorted(m.digest for m in r.messages))}
-    right = ids | {"recomputed": claims, "attested": attested}
-    if notices(v): right["notices"] = notices(v)
+    right = ids | {"recomputed": claims, "attested": attested} | notices(v)
     said = r.statement["predicate"]; check(O1=said | ids == said, O3=r.signers ==
         sorted([*map(the.get, both), *r.members]), O2=canonical(said) == canonical(right))
 def p_rest(r: Any) -> None:

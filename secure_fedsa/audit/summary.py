@@ -18,10 +18,12 @@ from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.messages import Roster
 from secure_fedsa.report.notices import notices
-from secure_fedsa.report.summary import VIEWS, facts_of
+from secure_fedsa.report.summary import VIEWS, facts_of, student_privacy
 from secure_fedsa.roles.charges import tolerance
 from secure_fedsa.wire import canonical
 
+OF_PROTECTED = frozenset({"student", "student_network"})
+"""Accuracies there may be where the student's labelled records are protected."""
 _ENTRIES = {
     "accountant",
     "accounting",
@@ -61,7 +63,8 @@ def check_summary(
     require(isinstance(summary, dict), SUMMARY_FILE, "is not a JSON object.")
     agreement = opening.agreement
     told = notices(agreement)
-    entries = _ENTRIES | {"notices"} if told else _ENTRIES
+    promised = student_privacy(opening.transcript.agreed.promises, agreement)
+    entries = _ENTRIES | ({"notices"} if told else set()) | promised.keys()
     for name in sorted(set(summary) ^ entries):
         known = name in entries
         require(False, SUMMARY_FILE, f"{name}: is {'missing' if known else 'no entry'}.")
@@ -71,6 +74,8 @@ def check_summary(
         _must_equal("notices", summary["notices"], told)
     _must_equal("teachers", _without_kinds(summary["teachers"]), _teachers(agreement, roster))
     _check_accounting(summary, accounting, tolerance(agreement))
+    if promised:
+        _check_student(summary, promised["student_privacy"], tolerance(agreement))
     # The rest is the aggregator's word, but a word of the right type: a report can show it.
     kept = opening.transcript.agreed.promises
     facts_of(summary, agreement=agreement, plan=kept, roster=roster, charged=())
@@ -94,6 +99,20 @@ def _check_accounting(summary: dict[str, Any], accounting: Accounting | None, sl
         if value is not None:
             _must_be_close(f"accounting.{name}", details.get(name), value, slack)
     require(isinstance(summary["accountant"], str), SUMMARY_FILE, "accountant: is no text.")
+
+
+def _check_student(summary: dict[str, Any], promised: dict[str, float], slack: float) -> None:
+    """Check what is said of the student's records, and that nothing else was computed of them."""
+    told = summary["student_privacy"]
+    same = isinstance(told, dict) and told.keys() == promised.keys()
+    require(same, SUMMARY_FILE, f"student_privacy: does not have {', '.join(promised)}.")
+    for name, value in promised.items():
+        _must_be_close(f"student_privacy.{name}", told[name], value, slack)
+    accuracy = summary["accuracy"]
+    require(isinstance(accuracy, dict), SUMMARY_FILE, "accuracy: is not an object.")
+    for name, value in accuracy.items():
+        computed = name not in OF_PROTECTED and value is not None
+        require(not computed, SUMMARY_FILE, f"accuracy.{name}: is of unprotected labelled records.")
 
 
 def _expected(opening: Opening) -> dict[str, Any]:

@@ -158,6 +158,25 @@ def _add_terms(group: Any) -> None:
         help="epsilon of all runs on a data set (default: as --budget, at least 20)",
     )
     group.add_argument(
+        "--student-epsilon",
+        metavar="E",
+        type=positive,
+        help="of the student's own labelled records, once for all runs (default: they are NOT "
+        "protected)",
+    )
+    group.add_argument(
+        "--student-budget",
+        metavar="E",
+        type=positive,
+        help="epsilon of all uses of those records (default: 10 x --student-epsilon)",
+    )
+    group.add_argument(
+        "--student-classes",
+        metavar="N",
+        type=whole(2),
+        help="classes of the student's task (default: those of --data)",
+    )
+    group.add_argument(
         "--records",
         metavar="N",
         type=whole(1),
@@ -322,7 +341,25 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         ),
         route=arguments.route,
         answers=answers,
+        student_epsilon=arguments.student_epsilon,
+        student_budget=arguments.student_budget,
+        student_classes=_student_classes(arguments, public),
     )
+
+
+def _student_classes(arguments: argparse.Namespace, public: PublicPart) -> int:
+    """Return the number of the student's classes, where something is promised about its records.
+
+    Raises:
+        UsageError: If nobody says it.
+    """
+    count: int = arguments.student_classes or public.student_classes
+    if arguments.student_epsilon is not None and not count:
+        raise UsageError(
+            "--student-epsilon needs the number of the student's classes.",
+            do="Give it with --student-classes, or declare `classes` in student.npz.",
+        )
+    return count
 
 
 def _create(path: Path, data: bytes) -> None:

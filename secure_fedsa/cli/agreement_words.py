@@ -39,6 +39,24 @@ WORDS: dict[str, str] = {
         "Hash of the public examples (probes) that the encoder was fitted to: their shape, type "
         "and bytes."
     ),
+    "student_privacy": (
+        "What is promised about the student's own labelled records: one noisy summary of them, "
+        "with delta, neighbours, grid and count weight of [privacy], is all that is ever used. "
+        "Without this table they are NOT protected."
+    ),
+    "student_privacy.epsilon": "Bound of the privacy loss of that summary.",
+    "student_privacy.noise_multiplier": (
+        "Standard deviation of its noise, divided by the most that one record adds."
+    ),
+    "student_privacy.budget": (
+        "Epsilon of all uses of the student's labelled records, under any agreement with this "
+        "table."
+    ),
+    "student_privacy.classes": "Number of classes of the student's task.",
+    "student_privacy.directions": (
+        "Directions of the opened sum along which the records are summed; the fewer, the less "
+        "noise."
+    ),
     "privacy": "What the promise of differential privacy is.",
     "privacy.unit": (
         'Whom the promise protects: one "record", or one "person", of whom at most max_records '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.entropy import IntArray
-from secure_fedsa.models.amalgamation import AmalgamatedModel, without_teachers
+from secure_fedsa.models.amalgamation import AmalgamatedModel, StudentData, without_teachers
 from secure_fedsa.models.encoder import Encoding, PublicEncoder
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.models.students import from_scratch, self_trained, student_architecture
@@ -88,15 +89,38 @@ def _without_teachers(data: DemoData, workshop: StudentWorkshop) -> tuple[Studen
     return scratch, self_trained(scratch, task.records, task.labels, task.probes, seed=seed)
 
 
-def compare(workshop: StudentWorkshop, exam: Exam, baselines: Baselines) -> dict[str, float]:
-    """Return the test accuracy of the student and of what it would be without teachers."""
+def compare(
+    workshop: StudentWorkshop, exam: Exam, baselines: Baselines | None
+) -> dict[str, float | None]:
+    """Return the test accuracy of the student and of what it would be without teachers.
+
+    Without ``baselines`` these are None: where the student's labelled records are protected, what
+    was made of them without noise is not for others to see.
+    """
     model, network = workshop.load()
-    return {
-        "student": exam.of_head(model),
-        "student_network": exam.of_network(network),
-        "public_encoder": exam.of_head(without_teachers(workshop.encoder, workshop.data)),
-        **baselines.accuracies(exam),
-    }
+    own = {"student": exam.of_head(model), "student_network": exam.of_network(network)}
+    if baselines is None:
+        return own | dict.fromkeys(("public_encoder", "scratch", "self_training"))
+    return own | without_privacy(workshop, exam, baselines)
+
+
+def without_privacy(
+    workshop: StudentWorkshop, exam: Exam, baselines: Baselines
+) -> dict[str, float | None]:
+    """Return the test accuracies without teachers, made of labelled records without noise."""
+    encoder = exam.of_head(without_teachers(workshop.encoder, _with_labels(workshop)))
+    return {"public_encoder": encoder, **baselines.accuracies(exam)}
+
+
+def _with_labels(workshop: StudentWorkshop) -> StudentData:
+    """Return the student's data with its labelled records, protected or not."""
+    task, data = workshop.task, workshop.data
+    if workshop.labels is None:
+        return data
+    encoded = StudentData.encode(
+        workshop.encoder, task.records, task.labels, task.probes[:0], classes=data.classes
+    )
+    return replace(encoded, probes=data.probes)
 
 
 def simulate_without_noise(
@@ -133,7 +157,8 @@ def simulate_without_noise(
         )
         total += upper_triangle(scatter)
         records += count
-    model = workshop.amalgamate(total, records, len(members), 0.0)
+    labelled = _with_labels(workshop)
+    model = workshop.amalgamate(total, records, len(members), 0.0, data=labelled)
     return {
         "simulated": True,
         "warning": "SIMULATION: computed from raw summaries, without differential privacy. "

@@ -25,11 +25,12 @@ def outcome_text(finished: Finished) -> str:
     lines += [
         f"  {accuracy[name]:.3f}  {words}"
         for name, words in _ACCURACIES.items()
-        if name in accuracy
+        if accuracy.get(name) is not None
     ]
     lines += [
         "",
         _spent(summary),
+        *_student(summary),
         *summary.get("notices", ()),
         (
             f"Took {summary['wall_seconds']['total'] + signing:.0f} s, of which {signing:.0f} s to "
@@ -73,6 +74,16 @@ def _table(teachers: list[dict[str, Any]]) -> list[str]:
 
 def _by_score(teacher: dict[str, Any]) -> float:
     return math.inf if teacher["score"] is None else -float(teacher["score"])
+
+
+def _student(summary: dict[str, Any]) -> list[str]:
+    told = summary.get("student_privacy")
+    if told is None:
+        return []
+    return [
+        f"The student's labelled records: epsilon {told['epsilon']:.4g}, once for all runs.",
+        "Baselines without teachers, made of them without noise, are not computed.",
+    ]
 
 
 def _spent(summary: dict[str, Any]) -> str:

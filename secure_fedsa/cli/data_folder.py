@@ -91,6 +91,7 @@ def load_folder(path: Path, *, limit_bytes: int = LIMIT_BYTES) -> DemoData:
         test_images=_settle(student["x_test"]),
         test_labels=test_labels,
         teachers=tuple(teachers),
+        declared="classes" in student,
     )
 
 

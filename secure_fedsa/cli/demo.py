@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
-from secure_fedsa.cli.baselines import RememberingEncoder, simulate_without_noise
+from secure_fedsa.cli.baselines import (
+    Baselines,
+    RememberingEncoder,
+    simulate_without_noise,
+    without_privacy,
+)
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.datasets import load_fashion_mnist
 from secure_fedsa.cli.demo_agreement import DemoOptions, demo_agreement, demo_encoder_spec
@@ -123,5 +128,9 @@ def _simulate(path: Path, data: DemoData, agreement: Agreement, finished: Finish
     values = simulate_without_noise(
         data, finished.workshop, agreement, finished.members, finished.exam
     )
+    if agreement.student_privacy is not None:
+        # Not in the run folder: the student's labelled records went in without noise.
+        baselines = Baselines(data, finished.workshop)
+        values["accuracy"] |= without_privacy(finished.workshop, finished.exam, baselines)
     values |= {"run_id": finished.summary["run_id"], "seed": finished.summary["seed"]}
     write_simulation(path, values)

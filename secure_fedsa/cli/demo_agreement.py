@@ -26,6 +26,7 @@ class DemoOptions:
         encryption: False for the arm without encryption and masks.
         data: Folder of the user's own data, or empty for Fashion-MNIST.
         route: What makes the teachers' signals private.
+        student_epsilon: Privacy loss bound of the student's labelled records; None for none.
     """
 
     seed: int = 0
@@ -36,6 +37,7 @@ class DemoOptions:
     encryption: bool = True
     data: str = ""
     route: Route = NOISY_RELEASE
+    student_epsilon: float | None = None
 
 
 def demo_agreement(
@@ -86,4 +88,6 @@ def _choices(options: DemoOptions, data: DemoData) -> Choices:
         answers=None
         if options.route == NOISY_RELEASE
         else asked(len(data.probes), usual_form(options.route)),
+        student_epsilon=options.student_epsilon,
+        student_classes=len(data.class_names),
     )

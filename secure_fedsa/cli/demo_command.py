@@ -13,6 +13,7 @@ EXAMPLE = """\
 examples:
   secure-fedsa demo
   secure-fedsa demo --seed 1 --epsilon 0.5 --out runs/half
+  secure-fedsa demo --student-epsilon 4 --labels 200 --out runs/student
   secure-fedsa demo --data my-data --out runs/mine
   secure-fedsa demo --route private-training --out runs/trained
 """
@@ -68,6 +69,13 @@ def add(commands: Any) -> None:
         help="teachers are records under noise, linear classifiers trained with noise, or networks "
         "with NO DIFFERENTIAL PRIVACY (default: noisy-release)",
     )
+    demo.add_argument(
+        "--student-epsilon",
+        metavar="E",
+        type=positive,
+        help="protect the student's own labelled records too, at this epsilon (default: they are "
+        "NOT protected)",
+    )
     demo.add_argument("--json", action="store_true", help="print summary.json to standard output")
     demo.set_defaults(action=_demo)
 
@@ -86,6 +94,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         records=arguments.records,
         encryption=arguments.encryption == "on",
         route=arguments.route,
+        student_epsilon=arguments.student_epsilon,
         data=str(arguments.data.resolve()) if arguments.data else "",
     )
     result = run_demo(arguments.out, options, Progress())

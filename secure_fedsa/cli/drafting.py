@@ -27,6 +27,7 @@ from secure_fedsa.agreement import (
     Route,
     Saliency,
     Selection,
+    StudentPrivacy,
     Training,
 )
 from secure_fedsa.encryption.parameters import BfvParameters
@@ -79,6 +80,9 @@ class Choices:
         publish: What the run folder shows.
         route: What makes the teachers' signals private.
         answers: What models are asked; None for the route noisy-release.
+        student_epsilon: Privacy loss bound of the student's labelled records; None for no promise.
+        student_budget: Epsilon of all uses of those records; None for ten summaries'.
+        student_classes: Classes of the student's task; used with ``student_epsilon`` only.
     """
 
     title: str
@@ -99,6 +103,9 @@ class Choices:
     publish: Publish = CHECKABLE
     route: Route = NOISY_RELEASE
     answers: Answers | None = None
+    student_epsilon: float | None = None
+    student_budget: float | None = None
+    student_classes: int = 0
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -168,6 +175,7 @@ def draft(
         privacy=_privacy(choices, encoder) if private else None,
         training=_training(choices) if choices.route == PRIVATE_TRAINING else None,
         answers=answers,
+        student_privacy=_student(choices, encoder),
         protection=Protection(dp=private, he=choices.encryption, masks=choices.encryption),
         saliency=Saliency(
             directions=scale.directions,
@@ -215,6 +223,20 @@ def _privacy(choices: Choices, encoder: PublicEncoder) -> Promise:
         count_weight=_COUNT_WEIGHT,
         count_floor=20.0,
         noise_multiplier=calibrate(choices.epsilon, choices.delta),
+    )
+
+
+def _student(choices: Choices, encoder: PublicEncoder) -> StudentPrivacy | None:
+    """Return the promise about the student's records: one summary for all runs."""
+    epsilon = choices.student_epsilon
+    if epsilon is None:
+        return None
+    return StudentPrivacy(
+        epsilon=epsilon,
+        noise_multiplier=calibrate(epsilon, choices.delta),
+        budget=choices.student_budget or RUNS_IN_BUDGET * epsilon,
+        classes=choices.student_classes,
+        directions=max(1, min(choices.student_classes - 1, encoder.dimension)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from secure_fedsa.cli.ledger_exchange import read_export
 from secure_fedsa.cli.ledger_show import note, open_ledger
-from secure_fedsa.engines.ledger_notes import known_head, note_head
+from secure_fedsa.engines.own_files import known_head, note_head
 from secure_fedsa.errors import LedgerError, SignatureError, UsageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -39,8 +39,8 @@ def new(arguments: argparse.Namespace) -> int:
         parent = open_ledger(arguments.parent)
         ledger = Ledger.create(arguments.state, delta=parent.delta, parent=parent)
         _follow(parent, ledger)
-        note_head(arguments.parent, parent.head().hash)
-    note_head(arguments.state, ledger.head().hash)
+        note_head(arguments.parent, parent)
+    note_head(arguments.state, ledger)
     books = ledger.books()
     _tell(
         arguments,

@@ -37,7 +37,7 @@ def open_ledger(state: Path) -> Ledger:
         UsageError: If the folder has none.
         LedgerError: If it is damaged or was cut.
     """
-    from secure_fedsa.engines.ledger_notes import known_head
+    from secure_fedsa.engines.own_files import known_head
 
     known = known_head(state)
     if known is None and not (state / FILE_NAME).is_file():
@@ -56,10 +56,10 @@ def note(ledger: Ledger, kind: str, body: Mapping[str, Any]) -> None:
         LedgerError: If it is not well-formed, or the data set has a new version.
         StorageError: If it cannot be written.
     """
-    from secure_fedsa.engines.ledger_notes import note_head
+    from secure_fedsa.engines.own_files import note_head
 
     ledger.note(kind, body)
-    note_head(ledger.path.parent, ledger.head().hash)
+    note_head(ledger.path.parent, ledger)
 
 
 def view_of(state: Path, files: list[Path], budget: float | None = None) -> LedgerView:

@@ -121,6 +121,7 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
 
 
 def _privacy(agreement: Agreement, found: Plan) -> list[str]:
+    from secure_fedsa.cli.terms import student_promised
     from secure_fedsa.privacy.training_check import TrainingCheck
     from secure_fedsa.report.notices import notices
 
@@ -143,6 +144,7 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
             f"(room for {found.runs_in_budget}), {privacy.data_set_budget:g} for all runs on a "
             "data set"
         ),
+        *(text.strip() for text in student_promised(agreement, found)),
         *notices(agreement),
     ]
 

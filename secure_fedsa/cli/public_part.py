@@ -23,11 +23,13 @@ class PublicPart:
         source: Name of the file or folder.
         probes: Public examples, shape (n, ...).
         classes: Names of each known teacher's classes.
+        student_classes: Number of the student's classes; 0 if nobody declared them.
     """
 
     source: str
     probes: npt.NDArray[Any]
     classes: dict[str, tuple[str, ...]]
+    student_classes: int = 0
 
 
 def public_part(folder: Path | None, probes: Path | None) -> PublicPart:
@@ -38,7 +40,9 @@ def public_part(folder: Path | None, probes: Path | None) -> PublicPart:
     """
     if folder is not None:
         data = load_folder(folder)
-        return PublicPart(data.source, data.probes, {t.id: t.task for t in data.teachers})
+        classes = {t.id: t.task for t in data.teachers}
+        own = len(data.class_names) if data.declared else 0  # else they are of its labels
+        return PublicPart(data.source, data.probes, classes, own)
     assert probes is not None
     array = _read_probes(probes)
     try:

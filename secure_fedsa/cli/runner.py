@@ -34,7 +34,8 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
-from secure_fedsa.errors import UsageError
+from secure_fedsa.engines.student_labels import StudentLabels
+from secure_fedsa.errors import DataError, UsageError
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.plain_network import train_plain
@@ -153,10 +154,12 @@ class Runner:
         self._announce(run)
         # One thread an operation, for torch and numpy: the second core trains baselines.
         with threadpool_limits(1):
-            baselines = Baselines(job.data, workshop)
+            protected = agreement.student_privacy is not None
+            baselines = None if protected else Baselines(job.data, workshop)
             try:
                 outcome = run.execute(observe=self.progress.effect)
-                self.progress.say("Tests, and baselines without teachers")
+                also = "" if baselines is None else ", and baselines without teachers"
+                self.progress.say(f"Tests{also}")
                 facts, exam = self._facts(
                     job, run, outcome, workshop, baselines, prepared=prepared, resumed=resumed
                 )
@@ -182,12 +185,20 @@ class Runner:
     # --- before ------------------------------------------------------------------
 
     def _workshop(self, job: Job) -> StudentWorkshop:
-        data = job.data
+        data, folder = job.data, self.states.of(job.agreement.only(STUDENT))
+        protected = job.agreement.student_privacy is not None
+        if protected and not data.declared:
+            raise DataError(
+                "The student's classes are not declared, and the agreement protects its records.",
+                why="Derived from its labels, their number would tell of single records.",
+                do="Add `classes`, their names, to student.npz (docs/data.md).",
+            )
         return StudentWorkshop(
             StudentTask(data.class_names, data.images, data.labels, data.probes),
             job.encoder,
-            self.states.of(job.agreement.only(STUDENT)) / "built",
+            folder / "built",
             seed=job.seed,
+            labels=StudentLabels(folder, job.agreement) if protected else None,
         )
 
     def _brought(self, job: Job, teacher: TeacherData) -> Brought:
@@ -260,7 +271,7 @@ class Runner:
         run: LocalRun,
         outcome: Outcome,
         workshop: StudentWorkshop,
-        baselines: Baselines,
+        baselines: Baselines | None,
         *,
         prepared: float,
         resumed: bool,

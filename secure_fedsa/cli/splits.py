@@ -67,6 +67,7 @@ class DemoData:
         test_images: Test examples, shape (m, ...).
         test_labels: int64, shape (m,).
         teachers: In the order of their ids.
+        declared: Whether the student's classes were declared, not derived from its labels.
     """
 
     source: str
@@ -77,6 +78,7 @@ class DemoData:
     test_images: Records
     test_labels: IntArray
     teachers: tuple[TeacherData, ...]
+    declared: bool = True
 
 
 def demo_split(

@@ -22,6 +22,7 @@ def terms(agreement: Agreement, planned: Plan) -> list[str]:
     lines = [
         f"  {len(agreement.teachers)} teachers, {len(agreement.parties)} parties in all",
         *promised(agreement, planned),
+        *student_promised(agreement, planned),
         (
             f"  A sum is of {selection.smallest_sum} to {selection.select} teachers, of whom "
             f"{selection.max_colluding} may collude; its key is with {agreement.custodian}"
@@ -34,6 +35,15 @@ def terms(agreement: Agreement, planned: Plan) -> list[str]:
     if agreement.simulation:
         lines.append("  WARNING: A SIMULATION. Noise may come from a seed and protect nobody.")
     return lines
+
+
+def student_promised(agreement: Agreement, planned: Plan) -> list[str]:
+    """Return what the student's labelled records lose; nothing where nothing is promised."""
+    if planned.student is None:
+        return []
+    check, budget = planned.student, agreement.student_promise.budget
+    spent = f"epsilon {check.epsilon:.4g} at delta {check.delta:g}, once for all runs"
+    return [f"  The student's labelled records lose {spent}; budget of all their uses: {budget:g}"]
 
 
 def promised(agreement: Agreement, planned: Plan) -> list[str]:

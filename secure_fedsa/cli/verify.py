@@ -86,9 +86,15 @@ def _failed(error: VerificationError) -> dict[str, Any]:
     return {"verdict": "failed", "file": error.file, "reason": reason}
 
 
+def _limits(verdict: Verdict) -> list[str]:
+    from secure_fedsa.report.wording import limits
+
+    protected = verdict.facts.agreement.student_privacy is not None
+    return limits(identities_checked=verdict.identities_checked, student_protected=protected)
+
+
 def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
     from secure_fedsa.report.notices import notices
-    from secure_fedsa.report.wording import limits
 
     return {
         "verdict": verdict.words(trusted),
@@ -100,7 +106,7 @@ def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
         "bound_by_messages": [asdict(party) for party in verdict.bound_by_messages],
         "recomputed": verdict.recomputed,
         "attested": verdict.attested,
-        "limits": limits(identities_checked=verdict.identities_checked),
+        "limits": _limits(verdict),
         **({"notices": told} if (told := notices(verdict.facts.agreement)) else {}),
     }
 
@@ -108,7 +114,7 @@ def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:
 def _text(verdict: Verdict, trusted: str) -> str:
     from secure_fedsa.report.claims import WORDS
     from secure_fedsa.report.notices import notices
-    from secure_fedsa.report.wording import carried_by, limits
+    from secure_fedsa.report.wording import carried_by
 
     signers = tuple(signer.party for signer in verdict.signers)
     lines = [
@@ -131,5 +137,5 @@ def _text(verdict: Verdict, trusted: str) -> str:
         lines += [f"  {entry['claim']}: {WORDS[entry['claim']]}"]
         lines += [f"    {carried_by(entry['by'], signers, shown=len(entry['by']))}"]
     lines += ["", "What this does not mean:"]
-    lines += [f"  - {text}" for text in limits(identities_checked=verdict.identities_checked)]
+    lines += [f"  - {text}" for text in _limits(verdict)]
     return "\n".join(lines)

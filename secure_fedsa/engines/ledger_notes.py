@@ -10,7 +10,6 @@ chain.
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -18,46 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.agreement import Agreement, from_dict
-from secure_fedsa.errors import SecureFedsaError, StorageError
+from secure_fedsa.errors import SecureFedsaError
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import agreement_hash
 
 DAYS_FILE = "ledger-days.jsonl"
 AGREEMENTS_FOLDER = "agreements"
 
-HEAD_FILE = "ledger-head"
-
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-
-def note_head(folder: Path, head: str) -> None:
-    """Remember the newest head, so that a ledger cut back or removed is noticed.
-
-    Raises:
-        StorageError: If it cannot be written.
-    """
-    partial = folder / f"{HEAD_FILE}.partial"
-    try:
-        with partial.open("w", encoding="ascii") as file:
-            file.write(head)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(folder / HEAD_FILE)
-    except OSError as error:
-        raise StorageError(f"Cannot write in {folder}.", why=f"{error.strerror}.") from error
-
-
-def known_head(folder: Path) -> str | None:
-    """Return the head that :func:`note_head` remembered, if any.
-
-    Raises:
-        StorageError: If it cannot be read.
-    """
-    marker = folder / HEAD_FILE
-    try:
-        return marker.read_text(encoding="ascii") if marker.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"Cannot read {marker}.", why=f"{error}.") from error
 
 
 def note_charge(folder: Path, entry_hash: str, agreement: Agreement, digest: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +11,8 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.engines.ledger_notes import known_head, note_charge, note_head
+from secure_fedsa.engines.ledger_notes import note_charge
+from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.preflight import (
     check_brought,
     check_budget,
@@ -20,6 +20,7 @@ from secure_fedsa.engines.preflight import (
     check_encoder,
     check_probes,
 )
+from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.entropy import (
     NoiseSource,
     SystemNoise,
@@ -39,7 +40,6 @@ from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.clipping import LocalNotes
-from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.release_log import ReleaseLog
@@ -49,11 +49,9 @@ from secure_fedsa.roles.model_teachers import AskedProbes, model_to_ask, signal_
 from secure_fedsa.roles.noisy_release import read_private
 from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.signals import Noise, NoisySummary, ReleasedSum, Signal
-from secure_fedsa.wire import canonical
 from secure_fedsa.wire.keys import IdentityKey, new_sealing_key
 
 _IDENTITY_FILE = "identity.key"
-LOCAL_LOG_FILE = "local-log.jsonl"
 _DELTA_WITHOUT_PROMISE = 1e-5
 """Delta of a ledger whose first run has no differential privacy; its epsilon is infinite."""
 
@@ -151,18 +149,9 @@ class LocalSite:
         self.release_log = ReleaseLog(folder) if role == KEY_HOLDER else None
 
     def _open_ledger(self) -> Ledger:
-        """Open the ledger, or start it once; a ledger that vanished is never started anew."""
-        known = known_head(self.folder)
-        if known is not None or (self.folder / LEDGER_FILE).exists():
-            return Ledger.open(self.folder, known_head=known)
         privacy = self.agreement.privacy
         delta = _DELTA_WITHOUT_PROMISE if privacy is None else privacy.delta
-        ledger = Ledger.create(self.folder, delta=delta)
-        self._note_head(ledger)
-        return ledger
-
-    def _note_head(self, ledger: Ledger) -> None:
-        note_head(self.folder, ledger.head().hash)
+        return open_ledger(self.folder, delta=delta)
 
     @property
     def _books(self) -> Ledger:
@@ -202,6 +191,8 @@ class LocalSite:
                 check_probes(self.probes, self.agreement, self.me)
             if party.role == TEACHER:
                 self._check_teacher()
+            if party.role == STUDENT:
+                StudentLabels(self.folder, self.agreement).check()
         except SecureFedsaError as error:
             # The others read this text: where the folder lies is none of their business.
             return str(error).replace(str(self.folder), "its state folder")
@@ -297,12 +288,7 @@ class LocalSite:
         It depends on private records: it stays in the state folder, and that it could not be
         written is not shown to anybody either.
         """
-        entry = {"agreement": self.agreement_hash, **notes}
-        with suppress(OSError):
-            path = self.folder / LOCAL_LOG_FILE
-            path.touch(mode=0o600)
-            with path.open("ab") as file:
-                file.write(canonical.encode(entry) + b"\n")
+        tell_operator(self.folder, {"agreement": self.agreement_hash, **notes})
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
         """Make a record durable; the same record again changes nothing."""
@@ -317,7 +303,7 @@ class LocalSite:
                     data_set_budget(agreement),
                     stated=is_stated(agreement, self.me),
                 )
-                self._note_head(self._books)
+                note_head(self.folder, self._books)
                 note_charge(self.folder, charge.entry_hash, agreement, self.agreement_hash)
                 if charge.committed:
                     raise LedgerError(

@@ -12,13 +12,23 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.fixed_point import check_released
 from secure_fedsa.engines.hashes import student_hash
-from secure_fedsa.errors import StorageError
-from secure_fedsa.models.amalgamation import AmalgamatedModel, Release, StudentData, amalgamate
+from secure_fedsa.engines.preflight import check_records
+from secure_fedsa.engines.student_labels import StudentLabels
+from secure_fedsa.errors import AgreementError, StorageError
+from secure_fedsa.models.amalgamation import (
+    AmalgamatedModel,
+    Release,
+    StudentData,
+    amalgamate,
+    amalgamate_named,
+    naming_directions,
+)
 from secure_fedsa.models.attribution import attribution_saliency
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.model_signals import release_of
 from secure_fedsa.models.plain_network import train_plain
-from secure_fedsa.models.saliency import SaliencyScale, student_query
+from secure_fedsa.models.private_labels import LabelSummary
+from secure_fedsa.models.saliency import SaliencyScale, public_query, student_query
 from secure_fedsa.models.scatter import from_upper_triangle
 from secure_fedsa.models.students import distil
 from secure_fedsa.models.training import Student
@@ -59,6 +69,14 @@ class StudentWorkshop:
         encoder: The public encoder.
         folder: Where the built student is kept until the run folder is written.
         seed: Public seed of the network's training.
+        labels: The ledger of the labelled records, where the agreement has
+            ``student_privacy``; the records are then read through it alone. None elsewhere.
+
+    Raises:
+        DataError: A wrong shape, invalid probes; labelled records that are invalid, where nothing
+            is promised about them.
+        UsageError: If there is not one label for each record.
+        AgreementError: If the task has another number of classes than agreed.
     """
 
     def __init__(
@@ -68,18 +86,26 @@ class StudentWorkshop:
         folder: Path,
         *,
         seed: int,
+        labels: StudentLabels | None = None,
     ) -> None:
         self.task = task
         self.encoder = encoder
         self.folder = folder
         self.seed = seed
-        self.data = StudentData.encode(
-            encoder,
-            task.records,
-            task.labels,
-            task.probes,
-            classes=len(task.class_names),
-        )
+        self.labels = labels
+        classes = len(task.class_names)
+        if labels is None:
+            self.data = StudentData.encode(
+                encoder, task.records, task.labels, task.probes, classes=classes
+            )
+            return
+        check_records(task.records, task.labels, encoder, "The student")
+        agreed = labels.agreement.student_promise.classes
+        if classes != agreed:
+            raise AgreementError(
+                "student_privacy.classes", f"is {agreed}, and the student's task has {classes}."
+            )
+        self.data = StudentData.of_probes(encoder, task.probes, classes=classes)
 
     def query(self, scale: SaliencyScale) -> FloatArray:
         """Return the student's saliency, float64 (m,), before quantisation."""
@@ -89,8 +115,11 @@ class StudentWorkshop:
         """Return what the agreement has the student ask, float64 (m,), before quantisation.
 
         Its saliency; or, where teachers compare attribution maps, those of a network of its own
-        that is trained on its labels.
+        that is trained on its labels. Where its labelled records are protected, what the probes
+        differ in.
         """
+        if self._private(agreement) is not None:
+            return public_query(self.data.probes, saliency_scale(agreement))
         answers = agreement.answers
         if answers is None or answers.saliency == "alignment":
             return self.query(saliency_scale(agreement))
@@ -106,11 +135,17 @@ class StudentWorkshop:
         return attribution_saliency(own, self.task.probes, answers.saliency, values=values)
 
     def amalgamate(
-        self, scatter: FloatArray, total: float, teachers: int, sigma: float
+        self,
+        scatter: FloatArray,
+        total: float,
+        teachers: int,
+        sigma: float,
+        *,
+        data: StudentData | None = None,
     ) -> AmalgamatedModel:
-        """Return the classifier of a sum of scatters (upper triangle)."""
+        """Return the classifier of a sum of scatters (upper triangle), of the student's data."""
         matrix = from_upper_triangle(scatter, self.encoder.dimension)
-        return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, self.data)
+        return amalgamate(Release(matrix, total, teachers, sigma), self.encoder, data or self.data)
 
     def build(self, released: ReleasedSum, agreement: Agreement) -> str:
         """Build and store the student; return its hash.
@@ -124,15 +159,18 @@ class StudentWorkshop:
         check_released(
             released, feature_bound=agreement.features.bound, values=agreement.feature_values
         )
-        model = amalgamate(self._release(released, agreement), self.encoder, self.data)
-        network = distil(
-            model,
-            self.task.probes,
-            self.data.probes,
-            self.task.records,
-            self.task.labels,
-            seed=self.seed,
-        )
+        private = self._private(agreement)
+        release = self._release(released, agreement)
+        if private is None:
+            model = amalgamate(release, self.encoder, self.data)
+        else:
+            model = amalgamate_named(
+                release, self.encoder, self.data, self._summary(release, private)
+            )
+        own = self.task.records, self.task.labels
+        if private is not None:  # not even their type: it would decide how probes are computed with
+            own = self.task.probes[:0], np.zeros(0, dtype=np.int64)
+        network = distil(model, self.task.probes, self.data.probes, *own, seed=self.seed)
         weights, head = network.to_bytes(), model.to_bytes()
         architecture = canonical.encode(network.architecture.describe())
         try:
@@ -147,6 +185,34 @@ class StudentWorkshop:
             ) from error
         parts = {"network": weights, "architecture": architecture, "head": head}
         return student_hash({name: canonical.sha256(data) for name, data in parts.items()})
+
+    def _private(self, agreement: Agreement) -> StudentLabels | None:
+        """Return the ledger of the labelled records if the agreement protects them.
+
+        Raises:
+            AgreementError: If the workshop was made for another agreement.
+        """
+        known = None if self.labels is None else self.labels.agreement.content()
+        if (agreement.student_privacy is not None or known is not None) and (
+            known != agreement.content()
+        ):
+            raise AgreementError(
+                "student_privacy",
+                "is not what this student's workshop was made for.",
+                do="Give StudentWorkshop the labels of this agreement (sf.StudentLabels).",
+            )
+        return self.labels
+
+    def _summary(self, release: Release, private: StudentLabels) -> LabelSummary:
+        wanted = private.agreement.student_promise.directions
+        centre, directions = naming_directions(release, self.data, wanted)
+        return private.summary(
+            self.task.records,
+            self.task.labels,
+            encoder=self.encoder,
+            centre=centre,
+            directions=directions,
+        )
 
     def _release(self, released: ReleasedSum, agreement: Agreement) -> Release:
         values = released.values.astype(np.float64)

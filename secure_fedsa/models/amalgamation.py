@@ -10,7 +10,7 @@ post-processing of the release plus the student's own data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +27,10 @@ from secure_fedsa.models.heads import (
     MixtureSpec,
     fit_logistic,
     fit_mixture,
+    fit_named_mixture,
     log_softmax,
 )
+from secure_fedsa.models.private_labels import LabelSummary, name_probes
 from secure_fedsa.models.refinement import RefinementSpec, fit_refinement
 
 if TYPE_CHECKING:
@@ -81,6 +83,22 @@ class StudentData:
                 )
             parts.append(values)
         return cls(parts[0], np.asarray(labels), parts[1], classes)
+
+    @classmethod
+    def of_probes(
+        cls, encoder: PublicEncoder, probes: npt.NDArray[Any], *, classes: int
+    ) -> StudentData:
+        """Encode raw probes alone.
+
+        Raises:
+            DataError: A wrong shape, or invalid probes.
+        """
+        empty = probes[:0]
+        return cls.encode(encoder, empty, np.zeros(0, np.int64), probes, classes=classes)
+
+    def without_labels(self) -> StudentData:
+        """Return the same without its labelled records."""
+        return replace(self, labelled=self.labelled[:0], labels=self.labels[:0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,12 +289,7 @@ def amalgamate(
         DataError: Shapes that do not fit, a total that is not positive.
     """
     spec = spec or AmalgamationSpec()
-    dimension = encoder.dimension
-    centre = student.probes.mean(axis=0)
-    centred = student.probes - centre
-    unit = max(student.classes - 1, spec.least_width)
-    widths = sorted({min(round(width * unit), dimension) for width in spec.widths})
-    directions = leading_directions(release, centred, widths[-1], spec)
+    centre, centred, directions, widths = _feature_space(release, encoder, student, spec)
     labelled = student.labelled - centre
     points, projected = labelled @ directions, centred @ directions
     heads = tuple(
@@ -296,6 +309,60 @@ def amalgamate(
         spec.refinement.share,
         spec.refinement.sharpness,
     )
+
+
+def amalgamate_named(
+    release: Release,
+    encoder: PublicEncoder,
+    student: StudentData,
+    summary: LabelSummary,
+    spec: AmalgamationSpec | None = None,
+) -> AmalgamatedModel:
+    """Build the student's classifier from a noisy summary of its labelled records.
+
+    Post-processing of the sum and the summary: ``student`` brings its probes only, and its
+    labelled records, if it has any, are not looked at.
+
+    Raises:
+        DataError: Shapes that do not fit, a total that is not positive.
+    """
+    spec = spec or AmalgamationSpec()
+    centre, centred, directions, widths = _feature_space(release, encoder, student, spec)
+    projected, shares = centred @ directions, name_probes(summary, student.probes)
+    heads = tuple(fit_named_mixture(shares, projected[:, :width], spec.mixture) for width in widths)
+    posteriors = np.exp(_mean_log_probabilities(heads, projected))
+    none = student.without_labels()
+    refined = fit_refinement(none.labelled, none.labels, centred, posteriors, spec.refinement)
+    return AmalgamatedModel(
+        encoder,
+        centre,
+        directions,
+        heads,
+        refined,
+        spec.refinement.share,
+        spec.refinement.sharpness,
+    )
+
+
+def naming_directions(
+    release: Release, student: StudentData, wanted: int, spec: AmalgamationSpec | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the probes' mean (d,) and the directions (d, wanted) to summarise labels along."""
+    centre = student.probes.mean(axis=0)
+    centred = student.probes - centre
+    return centre, leading_directions(release, centred, wanted, spec or AmalgamationSpec())
+
+
+def _feature_space(
+    release: Release, encoder: PublicEncoder, student: StudentData, spec: AmalgamationSpec
+) -> tuple[FloatArray, FloatArray, FloatArray, list[int]]:
+    """Return the probes' mean, the centred probes, the directions and how many each head takes."""
+    dimension = encoder.dimension
+    centre = student.probes.mean(axis=0)
+    centred = student.probes - centre
+    unit = max(student.classes - 1, spec.least_width)
+    widths = sorted({min(round(width * unit), dimension) for width in spec.widths})
+    return centre, centred, leading_directions(release, centred, widths[-1], spec), widths
 
 
 def without_teachers(

@@ -14,6 +14,8 @@ from secure_fedsa.errors import DataError
 FloatArray = npt.NDArray[np.float64]
 LabelArray = npt.NDArray[np.int64]
 
+_LEAST_MASS = 1e-6  # probes: a class that has lost all of them keeps a mean that is a number
+
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
@@ -118,6 +120,30 @@ def fit_mixture(
         covariance = _shrunk((total - (means.T * mass) @ means) / mass.sum(), spec.shrinkage)
         weights = (1 - spec.balance) * mass / mass.sum() + spec.balance / classes
         head = _discriminant(means, covariance, weights)
+    return head
+
+
+def fit_named_mixture(shares: FloatArray, probes: FloatArray, spec: MixtureSpec) -> LinearHead:
+    """Fit Gaussians of one shared covariance to unlabelled records, from a guess of their classes.
+
+    As :func:`fit_mixture`, where the only thing that names a Gaussian is where it began.
+
+    Args:
+        shares: Each class's share in each probe, float64 (m, C), rows summing to 1.
+        probes: float64 (m, k).
+        spec: Settings; those of labels do not matter.
+    """
+    classes = shares.shape[1]
+    head = LinearHead(np.zeros((probes.shape[1], classes)), np.zeros(classes))
+    for _ in range(spec.rounds):
+        mass = np.maximum(shares.sum(axis=0), _LEAST_MASS)
+        means = (shares.T @ probes) / mass[:, None]
+        covariance = _shrunk(
+            (probes.T @ probes - (means.T * mass) @ means) / mass.sum(), spec.shrinkage
+        )
+        weights = (1 - spec.balance) * mass / mass.sum() + spec.balance / classes
+        head = _discriminant(means, covariance, weights)
+        shares = np.exp(head.log_probabilities(probes))
     return head
 
 

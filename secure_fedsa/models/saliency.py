@@ -128,6 +128,32 @@ def student_query(encoded: FloatArray, labels: LabelArray, scale: SaliencyScale)
     return np.clip(upper_triangle(doubled), -scale.query_bound, scale.query_bound)
 
 
+def public_query(probes: FloatArray, scale: SaliencyScale) -> FloatArray:
+    """Return a query that asks with public probes alone: for teachers that tell them apart.
+
+    What the probes differ in is mostly what the student's classes differ in. It costs no privacy,
+    and says nothing about which of the probes' classes are the student's.
+
+    Args:
+        probes: float64 (m, d), in clip norms (see ``clip_to_norm``).
+        scale: Public scale.
+
+    Returns:
+        float64, shape (m (m + 1) / 2,), within ``scale.query_bound``.
+
+    Raises:
+        DataError: Probes that do not differ at all.
+    """
+    points = probes[:, : scale.directions]
+    centred = points - points.mean(axis=0)
+    block = centred.T @ centred
+    block, size = (block + block.T) / 2, float(np.linalg.norm(block))
+    if not size > 0:
+        raise DataError("The probes do not differ at all.")
+    doubled = block * (2 - np.eye(len(block))) / size
+    return np.clip(upper_triangle(doubled), -scale.query_bound, scale.query_bound)
+
+
 def quantise(vector: FloatArray, bound: float, bits: int) -> IntArray:
     """Clip to the public bound and truncate toward zero to signed integers.
 

@@ -59,14 +59,15 @@ def distil(
         model: The classifier.
         probes: Raw probes, shape (m, ...).
         encoded: The same probes encoded, in clip norms, shape (m, d).
-        labelled: The student's labelled records, raw.
+        labelled: The student's labelled records, raw; none where they may not be looked at.
         labels: int64 (n,).
         seed: Public seed.
         spec: Training settings.
     """
     soft = np.exp(model.log_probabilities_of(encoded))
     classes = soft.shape[1]
-    check_labels(labelled, labels, classes)
+    if len(labelled):
+        check_labels(labelled, labels, classes)
     architecture = student_architecture(model.encoder, classes)
     records = np.concatenate([probes, labelled])
     targets = np.concatenate([soft, np.eye(classes)[labels]])

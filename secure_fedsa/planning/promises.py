@@ -24,6 +24,7 @@ from secure_fedsa.privacy.training_accountant import runs_within, training_epsil
 from secure_fedsa.privacy.training_check import TrainingCheck, training_check
 from secure_fedsa.roles.charges import is_stated, planned_event, tolerance
 from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.private_student import label_plan
 
 _LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
 _LEAST_FLOOR = 1.0  # records: means of fewer would be noise divided by next to nothing
@@ -48,7 +49,7 @@ class PlanError(AgreementError):
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """What an agreement was found to be able to keep, by its own rules and L1 to L9.
+    """What an agreement was found to be able to keep, by its own rules and L1 to L9 and L11.
 
     Attributes:
         accounting: The headline epsilon and its cross-checks, for the worst teacher; None in a
@@ -61,6 +62,7 @@ class Promises:
         query_bytes: Bytes of the encrypted query.
         smallest_sum: Fewest teachers whose sum may be opened.
         tolerated_losses: Teachers that may drop out after the roster is complete: none.
+        student: Accounting of the student's labelled records; None where nothing is promised.
     """
 
     accounting: Accounting | None
@@ -70,6 +72,7 @@ class Promises:
     query_bytes: int
     smallest_sum: int
     tolerated_losses: int
+    student: CrossCheck | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Plan(Promises):
             "query_bytes": self.query_bytes,
             "smallest_sum": self.smallest_sum,
             "tolerated_losses": self.tolerated_losses,
+            **({"student": self.student.to_dict()} if self.student else {}),
             "bytes": {
                 "total": self.traffic.total_bytes,
                 "by_kind": self.traffic.by_kind,
@@ -155,6 +159,7 @@ def _promises(agreement: Agreement) -> Promises:
         query_bytes=values * reply_bytes(agreement),
         smallest_sum=agreement.selection.smallest_sum,
         tolerated_losses=0,
+        student=_student(agreement),
     )
     check_length(agreement, "query", query_body_bytes(agreement))
     return found
@@ -258,6 +263,30 @@ def _accounting(agreement: Agreement) -> Accounting | None:
         )
     _check_budgets(agreement, worst)
     return worst
+
+
+def _student(agreement: Agreement) -> CrossCheck | None:
+    """Return the accounting of the one summary of the student's labelled records."""
+    if agreement.student_privacy is None:
+        return None
+    promise, delta = agreement.student_promise, agreement.promise.delta
+    try:
+        check = cross_check([label_plan(agreement).event], delta)
+        rho_for_epsilon(promise.budget, delta)
+    except PrivacyParameterError as error:
+        raise AgreementError("student_privacy", error.what, why=error.why, do=error.do) from error
+    for name, limit in (
+        ("noise_multiplier", promise.epsilon * (1 + tolerance(agreement))),
+        ("budget", promise.budget),
+    ):
+        if check.epsilon > limit:
+            raise AgreementError(
+                f"student_privacy.{name}",
+                f"{getattr(promise, name):g} does not go with the epsilon {check.epsilon:.9g} that "
+                f"the noise gives at delta {delta:g}; {promise.epsilon:g} is promised.",
+                do="Raise the noise multiplier, or the epsilon and the budget.",
+            )
+    return check
 
 
 def _worst_training(agreement: Agreement) -> DpSgdTraining:

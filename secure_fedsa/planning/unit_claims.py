@@ -11,6 +11,7 @@ from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.privacy import accountant, groups, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import (
@@ -22,6 +23,7 @@ from secure_fedsa.privacy.events import (
 from secure_fedsa.privacy.mechanisms import differing_coordinates, l2_sensitivity
 from secure_fedsa.roles.charges import planned_event
 from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.private_student import label_plan
 
 DELTAS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
 """Where the curve of epsilon over delta is drawn, besides at the agreed delta."""
@@ -99,7 +101,7 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
         PrivacyParameterError: If the agreement's numbers make no event.
     """
     events = {name: planned_event(agreement, name) for name in agreement.teachers}
-    nothing = (_institution(agreement), _student())
+    nothing = (_institution(agreement), _student(agreement))
     if agreement.privacy is None:
         return (_unprotected(events), *nothing)
     promised = [_agreed(agreement, events)]
@@ -231,7 +233,22 @@ def _institution(agreement: Agreement) -> UnitClaim:
     return _none("institution", "one institution with all its records", why)
 
 
-def _student() -> UnitClaim:
+def _student(agreement: Agreement) -> UnitClaim:
+    if agreement.student_privacy is not None:
+        event = label_plan(agreement).event
+        name = agreement.only(STUDENT)
+        return _claim(
+            agreement,
+            "student-record",
+            "one labelled record of the student",
+            {name: Amount.of([event])},
+            {name: (event,)},
+            "Noise of its own, against everybody but the student: one noisy summary of them serves "
+            "all runs under this agreement; it is charged to the student's own ledger, and the "
+            "question comes from public probes. That it is so is the student's word. What the same "
+            "person loses at teachers comes on top. Records that accuracies are measured on are "
+            "NOT covered.",
+        )
     return _none(
         "student-record",
         "one labelled record of the student",

@@ -64,6 +64,8 @@ WORDS: dict[str, str] = {
     "one-release": "No other sum of this run was opened.",
     "erasure": "Each signer of the receipt erased its own secret keys, masks and signals of the "
     "run at its end, but for a feature key that the agreement publishes.",
+    "student-summary": "The student's labelled records were charged to its own ledger and used "
+    "through one noisy summary of the agreed strength alone; the query comes from public probes.",
     "student-training": "The student was built from the released sum as agreed.",
     "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
     "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "
@@ -103,6 +105,7 @@ def attested(
     """
     both = {agreement.only(AGGREGATOR), agreement.only(KEY_HOLDER)}
     signers, teachers = both | set(members), set(charged)
+    student = {agreement.only(STUDENT)}
     claims = [
         ("data-was-real", teachers),
         *_of_the_route(agreement, teachers),
@@ -115,7 +118,8 @@ def attested(
     claims += [
         ("one-release", {agreement.custodian}),
         ("erasure", signers),
-        ("student-training", {agreement.only(STUDENT)}),
+        *([("student-summary", student)] if agreement.student_privacy is not None else []),
+        ("student-training", student),
         ("accuracy", {agreement.only(AGGREGATOR)}),
         ("sizes-and-times", {agreement.only(AGGREGATOR)}),
     ]

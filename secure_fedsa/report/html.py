@@ -64,7 +64,15 @@ def report_html(
         ),
         element(
             "body",
-            _header(facts, summary, _verdict(verdict, identities_checked=identities_checked)),
+            _header(
+                facts,
+                summary,
+                _verdict(
+                    verdict,
+                    identities_checked=identities_checked,
+                    student_protected=facts.plan.student is not None,
+                ),
+            ),
             element(
                 "main",
                 _figures(facts, summary),
@@ -124,7 +132,7 @@ def _calm(facts: RunFacts) -> Markup:
     )
 
 
-def _verdict(verdict: str, *, identities_checked: bool) -> Markup:
+def _verdict(verdict: str, *, identities_checked: bool, student_protected: bool) -> Markup:
     """Return what is known about the folder behind the page: a verdict, or that there is none."""
     if not verdict:
         return element(
@@ -142,7 +150,12 @@ def _verdict(verdict: str, *, identities_checked: bool) -> Markup:
             "drawn. What is attested is the word of those who are named with it. What the verdict "
             "does not mean:",
         ),
-        bullets(wording.limits(identities_checked=identities_checked)),
+        bullets(
+            wording.limits(
+                identities_checked=identities_checked,
+                student_protected=student_protected,
+            )
+        ),
         class_="banner plain",
     )
 
@@ -310,7 +323,11 @@ def _accuracy_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         ),
         element(
             "p",
-            "The baselines use no teacher, hence spend none of their privacy. "
+            (
+                "The baselines use no teacher, hence spend none of their privacy. "
+                if facts.plan.student is None
+                else ""
+            )
             + wording.whose_accuracies(facts),
             class_="note",
         ),

@@ -97,9 +97,10 @@ def _bullets(texts: list[str]) -> str:
 
 def _what(facts: RunFacts, summary: dict[str, Any]) -> str:
     chosen = sum(bool(teacher["selected"]) for teacher in summary["teachers"])
+    own = "" if facts.plan.student is None else "one noisy summary of "
     return (
         f"By the word of {facts.agreement.only(STUDENT)}, a classifier made from one sum over "
-        f"{chosen} teachers, from the student's own few labelled records, and from unlabelled "
+        f"{chosen} teachers, from {own}the student's own few labelled records, and from unlabelled "
         f"public probes. {wording.what_was_summed(facts.agreement)} "
         "Teachers' tasks and labels differ from the student's. A compact network was then "
         "distilled from that classifier."
@@ -134,6 +135,9 @@ def _accuracy(summary: dict[str, Any]) -> str:
 
 def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
     whose = "the teachers'; the student's own labelled records are NOT protected"
+    student = facts.plan.student
+    if student is not None:
+        whose = "the teachers'; of the student's labelled records by the epsilon below"
     if facts.agreement.privacy is None:
         table = f"| | |\n|---|---|\n| Differential privacy | **{NO_DIFFERENTIAL_PRIVACY}** |"
         return f"{wording.privacy_statement(facts, summary)}\n\n{table}"
@@ -146,10 +150,15 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
         ("Accountant", summary["accountant"]),
         ("Whose records", whose),
     ]
+    said = wording.privacy_statement(facts, summary)
+    if student is not None:
+        own = "none: simulated noise" if summary["simulated"] else number(student.epsilon)
+        rows.append(("Epsilon, the student's labelled records", own))
+        said = f"{said}\n\n{wording.student_statement(facts, summary)}"
     table = "\n".join(
         ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows)]
     )
-    return f"{wording.privacy_statement(facts, summary)}\n\n{table}"
+    return f"{said}\n\n{table}"
 
 
 def _encryption(facts: RunFacts) -> str:

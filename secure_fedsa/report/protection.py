@@ -134,6 +134,11 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             class_="stack nums",
         ),
         *([] if simulated else _units(by_view(facts.agreement))),
+        *(
+            [element("p", wording.student_statement(facts, summary))]
+            if facts.plan.student is not None
+            else []
+        ),
         element("h3", "What this does not cover"),
         bullets(wording.not_covered(facts, summary)),
     )

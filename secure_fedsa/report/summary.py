@@ -71,6 +71,14 @@ def epsilon_by_view(facts: RunFacts) -> dict[str, float | None]:
     return dict.fromkeys(VIEWS, None if accounting is None else accounting.epsilon)
 
 
+def student_privacy(plan: Promises, agreement: Agreement) -> dict[str, Any]:
+    """Return what summary.json says of the student's labelled records; nothing if unprotected."""
+    if plan.student is None:
+        return {}
+    told = {"epsilon": plan.student.epsilon, "delta": plan.student.delta, "rho": plan.student.rho}
+    return {"student_privacy": {**told, "budget": agreement.student_promise.budget}}
+
+
 def summary_json(facts: RunFacts) -> dict[str, Any]:
     """Return the content of summary.json."""
     agreement, privacy = facts.agreement, facts.agreement.privacy
@@ -103,6 +111,7 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         "accountant": accounting and accounting.accountant,
         "accounting": accounting and accounting.to_dict(),
         **({"notices": told} if told else {}),
+        **student_privacy(facts.plan, agreement),
         "teachers": teachers,
         "class_names": list(facts.class_names),
         "accuracy": dict(facts.accuracy),

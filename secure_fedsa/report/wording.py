@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
-from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER
+from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.report import claims
 from secure_fedsa.report.markup import number, share
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
@@ -17,6 +17,11 @@ RECEIPT = (
     "the aggregator, the key holder and every selected teacher; this software signs for a party "
     "only what agrees with that party's own records. The receipt has two lists; a party named in "
     "the second that did not sign the receipt is bound by its signed messages only."
+)
+OWN_EPSILON = (
+    "The student's labelled records have an epsilon of their own in this run (summary.json, "
+    "student_privacy). That they were used through noise alone is the student's word, and the "
+    "records that accuracies were measured on are not covered."
 )
 OWN_PAGE = (
     "This page is itself one of the files that the receipt covers: it proves nothing about the "
@@ -48,6 +53,18 @@ ACCURACY_MEANING = {
     "public_encoder": "the same head and probes, without the teachers' sum",
     "scratch": "the same network on the student's few labels only",
 }
+TEST_RECORDS = (
+    "The records that accuracies were measured on are NOT protected by differential privacy, "
+    "neither by the teachers' epsilon nor by the student's."
+)
+STUDENT_TIMES = (
+    "How long the student's machine computes grows with the number of its labelled records; the "
+    "times in summary.json tell it, and no epsilon covers that."
+)
+NOT_COMPUTED = (
+    "Baselines without teachers are not computed: they would be made of the student's labelled "
+    "records without noise."
+)
 OWN = ("student", "student_network")
 _NAMES_SHOWN = 24
 
@@ -66,9 +83,12 @@ def warnings(summary: dict[str, Any]) -> list[str]:
 
 
 def accuracies(summary: dict[str, Any]) -> dict[str, float | None]:
-    """Return every accuracy of a report, in its order; one that is not known is None."""
-    known = summary["accuracy"]
-    return {name: known.get(name) for name in ACCURACY_NAMES}
+    """Return every accuracy of a report, in its order; one that is not known is None.
+
+    Baselines have none where the student's labelled records are protected.
+    """
+    known, names = summary["accuracy"], ACCURACY_NAMES
+    return {name: known.get(name) for name in (OWN if "student_privacy" in summary else names)}
 
 
 def best_baseline(summary: dict[str, Any]) -> tuple[str, float] | None:
@@ -86,10 +106,11 @@ def best_baseline(summary: dict[str, Any]) -> tuple[str, float] | None:
 
 def whose_accuracies(facts: RunFacts) -> str:
     """Return whose word the accuracies are."""
-    return (
+    text = (
         f"All accuracies are attested by {facts.agreement.only(AGGREGATOR)}: the run folder does "
         "not hold what it takes to work them out again."
     )
+    return text if facts.plan.student is None else f"{text} {NOT_COMPUTED} {TEST_RECORDS}"
 
 
 def outcome(summary: dict[str, Any]) -> str:
@@ -159,13 +180,34 @@ def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
     )
 
 
+def student_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
+    """Return what is claimed about the student's own labelled records, or that nothing is."""
+    check = facts.plan.student
+    if check is None:
+        return (
+            "The student's own labelled records are NOT protected by differential privacy: the "
+            "query, the scores and the student itself are made from them without noise."
+        )
+    if summary["simulated"]:
+        return (
+            "No differential privacy claim holds for the student's own labelled records either: "
+            "the run was a simulation."
+        )
+    promise, name = facts.agreement.student_promise, facts.agreement.only(STUDENT)
+    return (
+        "The student's own labelled records are protected by noise of their own: all that is told "
+        f"of them is differentially private with epsilon {number(check.epsilon)} at delta "
+        f"{number(check.delta)}, for {neighbours(facts)}. One noisy summary of them serves every "
+        f"run under this agreement; the query comes from public probes. Under other agreements "
+        f"further ones may follow, at most to epsilon {number(promise.budget)} in all. That "
+        f"this is how they were used, and no use without it came before, is the word of {name}."
+    )
+
+
 def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     """Return what the privacy claim leaves out."""
     limits = [
-        (
-            "The student's own labelled records are NOT protected by differential privacy: the "
-            "query, the scores and the student itself are made from them without noise."
-        ),
+        TEST_RECORDS if facts.plan.student else student_statement(facts, summary),
         "Facts about an institution as a whole (its classes, their balance, what sets its "
         "records apart) are not hidden by differential privacy. " + _hidden(facts.agreement),
         (
@@ -178,6 +220,7 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "the receipt: nobody else can work it out again."
         ),
     ]
+    limits += [STUDENT_TIMES] if facts.plan.student else []
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
     if facts.agreement.privacy is None:
         limits[2] = (
@@ -275,7 +318,7 @@ def withheld(agreement: Agreement) -> list[str]:
     return found
 
 
-def limits(*, identities_checked: bool) -> list[str]:
+def limits(*, identities_checked: bool, student_protected: bool = False) -> list[str]:
     """Return what a reader might take the verdict of a check for, and must not."""
     if identities_checked:
         who = (
@@ -294,6 +337,7 @@ def limits(*, identities_checked: bool) -> list[str]:
             "Epsilon, where there is one, covers the teachers' records in this run. It does not "
             "cover the student's own records, and spends of other runs add to it."
         ),
+        *([OWN_EPSILON] if student_protected else []),
     ]
 
 

@@ -26,13 +26,24 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
+from secure_fedsa.engines.student_labels import StudentLabels
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.teachers import PrivateModel
 from secure_fedsa.report import receipt
 from secure_fedsa.report.summary import RunFacts
 from secure_fedsa.wire.keys import IdentityKey
 from tests.engines.network import Hook, Network
 from tests.routes import encryption_only, private_training, small_network, trained_models
-from tests.support import CLASSES, World, encoder, make_world, probes, table
+from tests.support import (
+    CLASSES,
+    STUDENT_PROMISE,
+    World,
+    asked_by_probes,
+    encoder,
+    make_world,
+    probes,
+    table,
+)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -46,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "custody": "aggregator",
         "publish": {"feature_key": False, "ciphertexts": False, "sums": False, "scores": "none"},
     },
+    "private-student": {"student_privacy": STUDENT_PROMISE},
     "plain": {"protection": {"he": False, "masks": False}},
     "plain-sealed": {
         "protection": {"he": False, "masks": False},
@@ -143,13 +155,12 @@ def _world(variant: str) -> World:
     return make_world(Path(place.name), **VARIANTS[variant])
 
 
-@cache
-def _workshop(folder: Path, *, agreed: bool) -> StudentWorkshop:
+def _workshop(folder: Path, *, agreed: bool, labels: StudentLabels | None) -> StudentWorkshop:
     """Return the student's workshop; where models are asked, its probes are the agreed ones."""
     unlabelled = probes() if agreed else table(3000, 60)[0]
-    records, labels = table(3001, 12)
-    task = StudentTask(CLASSES, records, labels, unlabelled)
-    return StudentWorkshop(task, encoder(), folder, seed=0)
+    records, numbers = table(3001, 12)
+    task = StudentTask(CLASSES, records, numbers, unlabelled)
+    return StudentWorkshop(task, encoder(), folder, seed=0, labels=labels)
 
 
 def run_to_the_end(
@@ -157,7 +168,12 @@ def run_to_the_end(
 ) -> tuple[LocalRun, Outcome, dict[str, bytes]]:
     """Run to the end, over a network with a hook if there is one; return the student's files."""
     agreement = world.agreement()
-    workshop = _workshop(world.folder / "built", agreed=agreement.answers is not None)
+    labels = None
+    if agreement.student_privacy is not None:
+        world.public = asked_by_probes()
+        labels = StudentLabels(world.folder / STUDENT, agreement)
+    agreed = agreement.answers is not None
+    workshop = _workshop(world.folder / "built", agreed=agreed, labels=labels)
     run = world.local_run(lambda released: workshop.build(released, agreement))
     outcome = run.execute() if hook is None else Network(run, hook).execute()
     names = (NETWORK_FILE, ARCHITECTURE_FILE, HEAD_FILE, ENCODER_FILE)

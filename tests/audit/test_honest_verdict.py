@@ -43,6 +43,7 @@ OF_OTHER_ROUTES = {
     "private-training",
     "stated-training",
     "own-model",
+    "student-summary",
 }
 
 

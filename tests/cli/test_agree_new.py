@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import plan
 from tests.cli.agreements import PARTIES, TEACHERS, new
 from tests.routes import ROUTES
-from tests.support import table
+from tests.support import STUDENT_PROMISE, table
 
 Capture = pytest.CaptureFixture[str]
 KEYS = [f"{number:064x}" for number in range(1, 9)]
@@ -57,7 +57,8 @@ def test_every_entry_is_explained(drafted: Path) -> None:
     assert all(len(line) <= 100 or " = " in line for line in lines)
     clauses = set()
     agreement = read(drafted)
-    for known in (agreement, *(changed(agreement) for changed in ROUTES.values())):
+    promised = replace(agreement, student_privacy=STUDENT_PROMISE)
+    for known in (promised, *(changed(agreement) for changed in ROUTES.values())):
         for entry in fields(known):
             clauses.add(entry.name)
             value = getattr(known, entry.name)
@@ -68,8 +69,6 @@ def test_every_entry_is_explained(drafted: Path) -> None:
 
 def test_a_text_says_exactly_what_its_agreement_says(drafted: Path) -> None:
     """What people read must be what is signed, names with quotes and breaks included."""
-    from dataclasses import replace
-
     agreement = replace(read(drafted), title='A "title"\nin two lines \\ \u2028')
     assert parse(to_text(agreement, ["made\nof = 'lines'"])) == agreement
 
@@ -82,6 +81,9 @@ def test_a_text_says_exactly_what_its_agreement_says(drafted: Path) -> None:
         (("--delta", "1e-6"), "privacy.delta", 1e-6),
         (("--neighbours", "replace-one"), "privacy.neighbours", "replace-one"),
         (("--max-records", "3"), "privacy.unit", "person"),
+        (("--student-epsilon", "2"), "student_privacy.epsilon", 2.0),
+        (("--student-epsilon", "2", "--student-budget", "3"), "student_privacy.budget", 3.0),
+        (("--student-epsilon", "2", "--student-classes", "5"), "student_privacy.classes", 5),
         (("--budget", "9"), "privacy.agreement_budget", 9.0),
         (("--data-set-budget", "99"), "privacy.data_set_budget", 99.0),
         (("--select", "3"), "selection.select", 3),

@@ -34,10 +34,10 @@ OWNERS[60] = -1  # and one of nobody
 
 def agreement() -> Agreement:
     """Return an agreement for persons, with next to no noise, that takes every record."""
-    quiet = {"noise_multiplier": 1e-7, "sampling_rate": 1.0, "steps": 5}
     whole = of_records()
     assert whole.training is not None
-    return replace(whole, privacy=PERSONS, training=replace(whole.training, **quiet))
+    quiet = replace(whole.training, noise_multiplier=1e-7, sampling_rate=1.0, steps=5)
+    return replace(whole, privacy=PERSONS, training=quiet)
 
 
 def brought_as(kind: str, records: Any, labels: Any, persons: Any) -> Brought:

@@ -21,6 +21,7 @@ import secure_fedsa
 from secure_fedsa import agreement, agreement_tables, entropy
 from secure_fedsa.cli.main import build_parser
 from secure_fedsa.engines.site import LocalSite
+from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.models import (
     amalgamation,
     dp_sgd,
@@ -28,6 +29,7 @@ from secure_fedsa.models import (
     filters,
     heads,
     multi_task,
+    private_labels,
     refinement,
     saliency,
     scatter,
@@ -36,7 +38,7 @@ from secure_fedsa.models import (
     training,
 )
 from secure_fedsa.privacy import clipping, contributions, mechanisms
-from secure_fedsa.roles import model_teachers, noisy_release
+from secure_fedsa.roles import model_teachers, noisy_release, private_student
 
 ROOT = Path(secure_fedsa.__file__).parents[1]
 
@@ -56,6 +58,7 @@ TABLES: dict[type[Any], str] = {
     agreement_tables.Selection: "selection.",
     agreement_tables.Publish: "publish.",
     agreement_tables.Limits: "limits.",
+    agreement_tables.StudentPrivacy: "student_privacy.",
 }
 """Where each type's entries stand in an agreement."""
 
@@ -86,6 +89,13 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     encoder.PublicEncoder.encode,
     entropy.SystemNoise.discrete_gaussian,
     LocalSite.__init__,
+    StudentLabels.__init__,
+    StudentLabels.summary,
+    private_student.label_plan,
+    private_student.read_labels,
+    private_labels.project,
+    private_labels.name_probes,
+    saliency.public_query,
 )
 """What private records, their sums and their gradients pass through, up to what is sent."""
 
@@ -115,6 +125,8 @@ MODULES: tuple[ModuleType, ...] = (
     dp_sgd,
     trainable,
     entropy,
+    private_student,
+    private_labels,
 )
 
 

@@ -39,6 +39,7 @@ from tests.protocols.cases import (
     lies_opening,
     lies_records,
     lies_routes,
+    lies_student,
     lies_sum,
     oddities,
     query_vectors,
@@ -56,6 +57,7 @@ REGISTERED = (
     lies_keys,
     lies_records,
     lies_routes,
+    lies_student,
     oddities,
 )
 """Modules whose import fills the register of lies."""

@@ -24,6 +24,7 @@ from secure_fedsa.agreement_tables import (
     Promise,
     Route,
     Stated,
+    StudentPrivacy,
     Training,
 )
 from secure_fedsa.audit import layout
@@ -241,6 +242,7 @@ def test_the_agreements_entries_are_the_codes() -> None:
         "privacy": Privacy,
         "training": Training,
         "answers": Answers,
+        "student_privacy": StudentPrivacy,
     }
     assert listed == {
         section.name: [entry.name for entry in fields(hints[section.name])]

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.report import claims
 from tests.report import runs
 from tests.routes import encryption_only, private_training
+from tests.support import STUDENT_PROMISE
 
 OF_ROUTES: dict[str, tuple[set[str], set[str]]] = {
     "noisy-release": ({"accounting"}, {"private-summary", "noise-was-drawn"}),
@@ -47,7 +49,8 @@ def test_every_claim_stands_in_exactly_one_list(
     names = [entry["claim"] for entry in attested]
     computed, said = OF_ROUTES[route]
     assert len(set(found + names)) == len(found + names)
-    assert set(found + names) == set(claims.WORDS) - OF_ONE_ROUTE | computed | said
+    everywhere = set(claims.WORDS) - OF_ONE_ROUTE - {"student-summary"}
+    assert set(found + names) == everywhere | computed | said
     assert computed <= set(found)
     assert said <= set(names)
     assert found == [claim for claim in claims.WORDS if claim in found]
@@ -95,3 +98,14 @@ def test_who_stands_for_a_model_that_was_trained_before_the_run() -> None:
         for e in claims.attested(of_route(agreed, "encryption-only"), charged, charged)
     }
     assert by["own-model"] == [*charged]
+
+
+def test_how_the_students_records_were_used_is_the_students_word() -> None:
+    """Without the promise nothing may be claimed of them; with it, somebody must answer for it."""
+    made = runs.agreement(he=False)
+    members = ["teacher-1", "teacher-2"]
+    promised = replace(made, student_privacy=STUDENT_PROMISE)
+    for agreed, by in ((made, None), (promised, [made.only(STUDENT)])):
+        found = {e["claim"]: e["by"] for e in claims.attested(agreed, members, agreed.teachers)}
+        assert found.get("student-summary") == by
+        assert list(found) == [claim for claim in claims.WORDS if claim in found]

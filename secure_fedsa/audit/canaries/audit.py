@@ -34,7 +34,8 @@ SHOWS_NOT = (
     "A lower bound cannot prove privacy: no alarm says only that these attacks found nothing. It "
     "says nothing of what a site really runs, of how the encoder treats a record (each alone: "
     "tested with the encoder), of encryption, masks and keys (tested with them), of the quality of "
-    "the generator, or of faults that touch few records or few coordinates."
+    "the generator, of the student's own labelled records (protected or not), or of faults that "
+    "touch few records or few coordinates."
 )
 
 

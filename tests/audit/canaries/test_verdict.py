@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from secure_fedsa.entropy import SeededNoise
 from secure_fedsa.errors import UsageError
 from secure_fedsa.planning import plan
 from secure_fedsa.roles import noisy_release
+from tests.support import STUDENT_PROMISE
 
 
 def with_fault(agreement: Agreement, fault: Fault, canaries: int) -> AuditResult:
@@ -53,6 +55,17 @@ def test_the_claim_is_the_plans_and_the_receipts() -> None:
         assert claimed_epsilon(agreement, TEACHERS[0]) == pytest.approx(accounting.epsilon)
     twice = claimed_epsilon(summaries(1.0), TEACHERS[0], runs=2)
     assert 1.4 < twice < 1.5  # zCDP adds up, not epsilon
+
+
+def test_a_promise_to_the_student_changes_no_teachers_audit() -> None:
+    """An audit that broke or compared with another claim would leave such agreements unaudited."""
+    bare = summaries(2.0)
+    agreed = replace(bare, student_privacy=replace(STUDENT_PROMISE, classes=10))
+    plan(agreed)
+    assert claimed_epsilon(agreed, TEACHERS[0]) == claimed_epsilon(bare, TEACHERS[0])
+    (finding,) = audit_agreement(agreed, canaries=64, teachers=TEACHERS[:1]).findings
+    assert finding.canaries == 64
+    assert finding.claim == pytest.approx(claimed_epsilon(bare, TEACHERS[0]))
 
 
 @pytest.mark.slow

@@ -172,6 +172,16 @@ def _epsilon(run: Run) -> float | None:
     return None if spent is None else spent["epsilon"]
 
 
+def _student(run: Run) -> dict[str, float] | None:
+    """Return what stands under student_privacy."""
+    if "student_privacy" not in run.terms:
+        return None
+    cost = formulas.rho([formulas.student_event(run.terms)])
+    delta, budget = run.terms["privacy"]["delta"], run.terms["student_privacy"]["budget"]
+    spent = formulas.epsilon(cost, delta)
+    return {"epsilon": spent, "delta": delta, "rho": cost, "budget": budget}
+
+
 def _promised(run: Run, entry: str) -> Json:
     """Return an entry of the promise; null without one."""
     return None if run.terms["route"] == formulas.OPEN else run.terms["privacy"][entry]
@@ -201,6 +211,7 @@ _SUMMARY: dict[str, Callable[[Run], Json]] = {
     "values_per_teacher": lambda run: formulas.feature_values(run.terms),
     "teachers": _teachers,
     "epsilon": _epsilon,
+    "student_privacy": _student,
     "epsilon_by_view": lambda run: dict.fromkeys(formulas.VIEWS, _epsilon(run)),
     "accounting": lambda run: (spent := _spent(run)) and {**run.summary["accounting"], **spent},
     "notices": lambda run: formulas.notices(run.terms),

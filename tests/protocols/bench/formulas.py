@@ -154,7 +154,18 @@ def planned_event(terms: Json, teacher: str) -> dict[str, Any]:
         how = terms["parties"][teacher].get("stated", terms["training"])
         entries = ("noise_multiplier", "sampling_rate", "steps")
         return {"kind": "dp-sgd", **{entry: how[entry] for entry in entries}}
-    privacy = terms["privacy"]
+    classes = len(terms["parties"][teacher]["classes"])
+    noise = terms["privacy"]["noise_multiplier"]
+    return _release(terms["privacy"], noise, classes, terms["encoder"]["dimension"])
+
+
+def student_event(terms: Json) -> dict[str, Any]:
+    """Return the planned event of the student (derivations.md, 2)."""
+    own = terms["student_privacy"]
+    return _release(terms["privacy"], own["noise_multiplier"], own["classes"], own["directions"])
+
+
+def _release(privacy: Json, noise: Json, classes: int, width: int) -> dict[str, Any]:
     grid, most = privacy["grid"], privacy["max_records"]
     unit = max(1, round(float(privacy["count_weight"]) * grid))
     one = grid**2 + unit**2
@@ -163,13 +174,13 @@ def planned_event(terms: Json, teacher: str) -> dict[str, Any]:
     sensitivity = math.sqrt(float(squared))
     while Fraction(sensitivity) ** 2 < squared:
         sensitivity = math.nextafter(sensitivity, math.inf)
-    scale = math.nextafter(float(privacy["noise_multiplier"]) * sensitivity, math.inf)
-    blocks = min((1 if added else 2) * most, len(terms["parties"][teacher]["classes"]))
+    scale = math.nextafter(float(noise) * sensitivity, math.inf)
+    blocks = min((1 if added else 2) * most, classes)
     return {
         "kind": "discrete-gaussian",
         "sensitivity": sensitivity,
         "noise_scale": scale,
-        "coordinates": blocks * (terms["encoder"]["dimension"] + 1),
+        "coordinates": blocks * (width + 1),
     }
 
 
@@ -399,6 +410,8 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
     by["erasure"] = everybody
+    if "student_privacy" in terms:
+        by["student-summary"] = names(terms, "student")
     by["student-training"] = names(terms, "student")
     by |= dict.fromkeys(("accuracy", "sizes-and-times"), names(terms, "aggregator"))
     return [{"claim": claim, "by": sorted(who)} for claim, who in by.items()]

@@ -20,12 +20,13 @@ from secure_fedsa.engines.student import (
     StudentTask,
     StudentWorkshop,
 )
+from secure_fedsa.engines.student_labels import StudentLabels
 from tests.audit import folders
 from tests.engines.network import Network, muted
 from tests.protocols.bench import following, formulas
 from tests.protocols.bench.resigning import Run
 from tests.routes import Shape, encryption_only, private_training, trained_models
-from tests.support import CLASSES, encoder, make_world, table
+from tests.support import CLASSES, STUDENT_PROMISE, asked_by_probes, encoder, make_world, table
 
 VECTORS = Path(__file__).resolve().parents[3] / "protocols" / "v1" / "vectors"
 RUNS = VECTORS / "runs"
@@ -78,6 +79,12 @@ KINDS: dict[str, Kind] = {
         shape=private_training("sketch", stated=["teacher-1"]),
         models=1,
     ),
+    "private-student": Kind(
+        "the student's labelled records protected too; without encryption, scores and sum "
+        "published",
+        3,
+        {"protection": _OPEN, "student_privacy": STUDENT_PROMISE},
+    ),
     "encryption-only": Kind(
         "no differential privacy; encrypted, custody key-holder, scores and sum published",
         3,
@@ -111,8 +118,10 @@ def make(name: str, place: Path) -> dict[str, bytes]:
     probes, _ = table(3000, 60)
     records, labels = table(3001, 12)
     task = StudentTask(CLASSES, records, labels, probes)
-    workshop = StudentWorkshop(task, encoder(), place / "built", seed=0)
-    agreement = world.agreement()
+    agreement, own = world.agreement(), None
+    if agreement.student_privacy is not None:
+        own, world.public = StudentLabels(place / "student", agreement), asked_by_probes()
+    workshop = StudentWorkshop(task, encoder(), place / "built", seed=0, labels=own)
     run = world.local_run(lambda released: workshop.build(released, agreement))
     lost = muted(kind.lost, "roster-signature", "mask-share") if kind.lost else None
     outcome = (Network(run, lost) if lost else Network(run)).execute()

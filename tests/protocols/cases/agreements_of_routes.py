@@ -6,6 +6,7 @@ import math
 
 from tests.protocols.cases.agreements import (
     HE_OFF,
+    PERSON,
     Case,
     Json,
     change,
@@ -19,6 +20,14 @@ from tests.protocols.cases.agreements import (
 
 STATED = "parties.teacher-1.stated"
 CLASSES = "parties.teacher-1.classes"
+STUDENT = "student_privacy"
+PROTECTED = {
+    "epsilon": 2.0,
+    "noise_multiplier": 2.15,
+    "budget": 6.0,
+    "classes": 3,
+    "directions": 2,
+}
 MOST = {"sampling_rate": 0.5, "steps": 12, "noise_multiplier": 2.5}
 
 
@@ -55,8 +64,10 @@ def bad() -> list[Case]:
         put("route", "private-training", "with-the-tables-of-another", "B2", "answers"),
         put("route", "encryption-only", "with-the-tables-of-another", "B2", "privacy"),
         put(STATED, MOST, "where-records-are-summed", "R17"),
+        *_of_the_student(),
         *of_route(
             trained,
+            put(STUDENT, PROTECTED, "where-models-are-trained", "B2"),
             without("training"),
             without("answers"),
             without("privacy"),
@@ -130,6 +141,34 @@ def bad() -> list[Case]:
     ]
 
 
+def _of_the_student() -> list[Case]:
+    """Return bad promises about the student's records."""
+
+    def broken(entry: str, value: object, name: str, rule: str, clause: str = "") -> Case:
+        where = f"{STUDENT}.{entry}"
+        return change(name, rule, clause or where, {STUDENT: {**PROTECTED, entry: value}})
+
+    return [
+        change(
+            "missing",
+            "B2",
+            f"{STUDENT}.budget",
+            {STUDENT: {name: PROTECTED[name] for name in PROTECTED if name != "budget"}},
+        ),
+        broken("delta", 1e-5, "unknown", "B2"),
+        broken("classes", 3.0, "a-float", "B2"),
+        change("where-persons-are-protected", "R18", STUDENT, {**PERSON, STUDENT: PROTECTED}),
+        broken("epsilon", 0, "zero", "R18"),
+        broken("noise_multiplier", math.nan, "nan", "R18"),
+        broken("budget", 1.99, "below-epsilon", "R18"),
+        broken("classes", 1, "one", "R18"),
+        broken("directions", 6, "beyond-the-encoder", "R18"),
+        broken("noise_multiplier", 2.0, "too-little-noise", "L11"),
+        broken("budget", 1.1e6, "beyond-a-million", "L11", STUDENT),
+        broken("noise_multiplier", 1e12, "beyond-int64", "L11", STUDENT),
+    ]
+
+
 def good() -> list[Case]:
     """Return the good agreements."""
     forms = [
@@ -144,6 +183,8 @@ def good() -> list[Case]:
         ),
     ]
     return [
+        put(STUDENT, PROTECTED, "with-a-promise-about-the-student"),
+        put(STUDENT, {**PROTECTED, "epsilon": 2, "budget": 2}, "with-one-summary-of-the-student"),
         *of_route(
             trained,
             Case("the-agreement", "", ""),
