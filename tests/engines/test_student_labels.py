@@ -17,12 +17,14 @@ from secure_fedsa.engines import student_labels
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.student import HEAD_FILE, NETWORK_FILE, StudentTask, StudentWorkshop
 from secure_fedsa.engines.student_labels import StudentLabels
-from secure_fedsa.entropy import SystemNoise
+from secure_fedsa.entropy import SeededNoise, SystemNoise
 from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, RunAborted
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.ledger import Ledger
-from secure_fedsa.signals import ReleasedSum
+from secure_fedsa.privacy.mechanisms import draw_noise
+from secure_fedsa.roles.private_student import label_plan, read_labels
+from secure_fedsa.signals import Noise, ReleasedSum, int_array
 from tests.support import (
     CLASSES,
     STUDENT_PROMISE,
@@ -314,6 +316,26 @@ def test_seeded_noise_needs_an_agreed_simulation(tmp_path: Path) -> None:
     agreement = protected(tmp_path).agreement()
     with pytest.raises(AgreementError, match="seed"):
         StudentLabels(tmp_path / STUDENT, agreement, noise=Seeded())
+
+
+def test_what_is_stored_has_the_planned_noise_on_every_value(tmp_path: Path) -> None:
+    """If this fails, the student's records leave with less noise than was charged, or none."""
+    agreement = replace(protected(tmp_path).agreement(), simulation=True)
+    plan = label_plan(agreement)
+    made = ask(StudentLabels(tmp_path / STUDENT, agreement, noise=SeededNoise(9))).noisy
+    drawn = draw_noise(SeededNoise(9), plan.shape, plan.event.noise_scale)
+    silent = Noise(int_array([0] * plan.shape.noise_values), seeded=True)
+    exact = read_labels(
+        *labelled(),
+        encoder=encoder(),
+        agreement=agreement,
+        centre=np.zeros(encoder().dimension),
+        directions=np.eye(encoder().dimension)[:, :2],
+        noise=silent,
+    )[0].noisy
+    added = [made.sums - exact.sums, made.counts - exact.counts]
+    assert np.array_equal(np.concatenate([part.ravel() for part in added]), drawn.values)
+    assert np.count_nonzero(drawn.values) > 0.9 * len(drawn.values)
 
 
 def test_a_workshop_of_another_agreement_is_refused(tmp_path: Path) -> None:
