@@ -1,0 +1,364 @@
+"""Who must be trusted, who holds what, which groups fare worse, and what stays uncovered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from secure_fedsa.agreement import (
+    ENCRYPTION_ONLY,
+    NOISY_RELEASE,
+    Agreement,
+)
+from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
+from secure_fedsa.audit.answers.promise import NO_BOUND
+from secure_fedsa.audit.answers.source import Source, agreed, summed_up
+from secure_fedsa.engines.run_folder import RELEASE_LOG_FILE
+from secure_fedsa.privacy.events import DiscreteGaussianRelease
+from secure_fedsa.privacy.mechanisms import count_unit
+from secure_fedsa.report import wording
+from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
+from secure_fedsa.report.views import OUTSIDER, WHY_ONE_BOUND, ViewClaim
+from secure_fedsa.signals import from_int64_bytes
+
+_SHOWN_CLASSES = 40
+
+
+def trust(source: Source) -> Answer:
+    """Who must be trusted, and with what."""
+    asked = "Whom must the people in the data trust, and with what?"
+    topic = "trust models (who may see what before the noise)"
+    agreement = source.agreement
+    points = [*_against_whom(source), *_own_machines(source)]
+    points.append(
+        source.claim(
+            "policy",
+            f"By agreement no sum over fewer than {agreement.selection.smallest_sum} teachers is "
+            "opened, and masks and encryption are on, against as many colluding teachers as "
+            "agreed. They do not change epsilon. That a teacher masked its signal before it "
+            "encrypted it, the folder does not show.",
+            figures=[
+                figure("smallest sum that may be opened", agreement.selection.smallest_sum),
+                figure("teachers that may collude", agreement.selection.max_colluding),
+                figure("teachers in the sum", len(source.verdict.facts.members)),
+            ],
+            at=[
+                *agreed("selection.minimum_cohort", "selection.max_colluding", "protection"),
+                (source.roster_file, "/body/members"),
+            ],
+        )
+        if agreement.protection.he
+        else source.missing(wording.ENCRYPTION_OFF, at=agreed("protection.he", "protection.masks"))
+    )
+    points.append(_machines(source))
+    if not source.private:
+        text = (
+            "Everybody who sees the sum, the scores or the student: no noise protects records "
+            "from them."
+        )
+    else:
+        text = (
+            "Each person's own institution, its machine and software. Nobody else, as far as "
+            "epsilon at delta goes."
+        )
+    return Answer("trust", asked, topic, text, tuple(points))
+
+
+def _against_whom(source: Source) -> list[Point]:
+    if not source.private:
+        return [source.missing(NO_DIFFERENTIAL_PRIVACY)]
+    return [
+        source.claim(
+            source.accounting_claim,
+            f"By the protocol: {WHY_ONE_BOUND}",
+            figures=[
+                bound(f"epsilon against {name}", view.epsilon)
+                for name, view in _views(source).items()
+                if view.epsilon is not None
+            ],
+            at=[*summed_up("/epsilon_by_view"), *agreed("protection.dp")],
+        )
+    ]
+
+
+def _views(source: Source) -> dict[str, ViewClaim]:
+    """Return the views and coalitions by name, those that see the same once.
+
+    Whoever makes up a run folder has nobody's records, so no bound against them says anything.
+    """
+    colluding = str(source.agreement.selection.max_colluding)
+    found = {
+        (view.parties, view.institution_facts): view
+        for view in reversed(source.by_view.views)
+        if view.parties != (OUTSIDER,)
+    }
+    return {
+        view.name.replace("max_colluding", colluding): view for view in reversed(found.values())
+    }
+
+
+def _own_machines(source: Source) -> list[Point]:
+    claims = {
+        "private-summary": "That its own machine clipped, encoded and summed records as agreed.",
+        "noise-was-drawn": "That its own machine drew and added the noise.",
+        "private-training": "That its own machine trained the model as agreed, after the charge.",
+        "stated-training": "That its model was trained before the run as the agreement states.",
+        "own-model": "That what was sent is what its own model says about the agreed probes.",
+        "data-was-real": "That the records were real, and of the data set that its ledger names.",
+    }
+    present = {entry["claim"] for entry in source.verdict.attested}
+    return [
+        source.claim(claim, text, at=[source.place_of(t, "/data_set") for t in source.charges])
+        for claim, text in claims.items()
+        if claim in present
+    ]
+
+
+def _machines(source: Source) -> Point:
+    engine = str(source.summary["engine"])
+    at = summed_up("/engine")
+    if engine == "in-process":
+        return source.missing(
+            "That the parties ran apart: by the summary one process on one machine drove them "
+            "all, and nobody was kept from another party's memory.",
+            figures=[figure("engine", engine)],
+            at=at,
+        )
+    return source.claim(
+        "sizes-and-times",
+        "That the parties ran on machines of their own.",
+        figures=[figure("engine", engine)],
+        at=at,
+    )
+
+
+def custody(source: Source) -> Answer:
+    """Who held keys and records, and what became of them."""
+    asked = "Who holds records and keys, who could open what, and what was erased?"
+    topic = "data security, access control and exposure of collected data"
+    agreement = source.agreement
+    points = [
+        source.missing(
+            "How each institution keeps its records: who may read them, where copies are, how long "
+            "they are kept. They did not leave it in this run by the protocol, and the folder does "
+            "not show what else happens to them.",
+            how="Ask each institution.",
+        ),
+        source.claim(
+            "policy",
+            f"By agreement {agreement.custodian} holds the one-use feature key, and it signed the "
+            "release of the sum."
+            if agreement.protection.he
+            else "There was no key: the teachers' signals were summed in the open, and "
+            f"{agreement.custodian} stated the sum.",
+            figures=[figure("custody", agreement.custody)],
+            at=[
+                *agreed("custody", "protection.he"),
+                *summed_up("/custody"),
+                (source.release_file, "/header/sender"),
+            ],
+        ),
+        source.claim(
+            "one-release",
+            "That no other sum of this run was opened.",
+            figures=[figure("earlier lines of the key holder's log", source.log_position)],
+            at=[(RELEASE_LOG_FILE, "/0/body")],
+        ),
+        source.claim(
+            "erasure",
+            "That secret keys, masks and signals of the run were erased at its end.",
+            figures=[figure("feature key published", agreement.publish.feature_key)],
+            at=agreed("publish.feature_key"),
+        ),
+        source.missing(
+            "Erasure by the student and by teachers outside the sum; copies below a file system.",
+        ),
+        *(source.missing(text, at=agreed("publish")) for text in wording.withheld(agreement)),
+    ]
+    text = (
+        f"By the protocol records stay where they are; {agreement.custodian} had the sum's key. "
+        "Erasure is attested."
+    )
+    if not agreement.protection.he:
+        text = "By the protocol records stay where they are; single signals were open on their way."
+    return Answer("custody", asked, topic, text, tuple(points))
+
+
+def small_groups(source: Source) -> Answer:
+    """How classes of few records fare, and how few teachers a sum may have."""
+    asked = "What happens to small groups: rare classes, and sums over few institutions?"
+    topic = "bias and utility for small groups"
+    agreement = source.agreement
+    points = [
+        *_rare_classes(source),
+        _lone_classes(source),
+        source.missing(
+            "Accuracy by class, or by any group of people: the summary has one accuracy a model.",
+            how="Test the student in the folder on records of the groups that matter.",
+            at=summed_up("/accuracy"),
+        ),
+        source.claim(
+            "policy",
+            "The fewest teachers whose sum may be opened, and how many were in the one that was.",
+            figures=[
+                figure("minimum cohort", agreement.selection.minimum_cohort),
+                figure("smallest sum", agreement.selection.smallest_sum),
+                figure("teachers in the sum", len(source.verdict.facts.members)),
+            ],
+            at=[*agreed("selection"), (source.roster_file, "/body/members")],
+        ),
+    ]
+    text = {
+        NOISY_RELEASE: "Rare classes are noisier; how much follows from agreed numbers. Accuracy "
+        "by group is not shown.",
+        ENCRYPTION_ONLY: "Nothing protects rare records. Accuracy by group is not shown.",
+    }.get(
+        agreement.route,
+        "Clipping and noise cost rare classes most; how much, the folder does not show.",
+    )
+    return Answer("small-groups", asked, topic, text, tuple(points))
+
+
+def _rare_classes(source: Source) -> list[Point]:
+    if source.agreement.route == ENCRYPTION_ONLY:
+        return [
+            source.missing(
+                "Protection of rare classes and of sums over few models: those of few teachers "
+                "with few classes can nearly be taken apart."
+            )
+        ]
+    if source.agreement.route != NOISY_RELEASE:
+        return [
+            source.missing(
+                "What clipped gradients and noise cost classes of few records. In private training "
+                "they are learnt worse than others (Bagdasaryan, Poursaeed, Shmatikov 2019).",
+                at=agreed("training.clip_norm", "training.noise_multiplier"),
+            )
+        ]
+    return [_noise_of_a_class(source)]
+
+
+def _lone_classes(source: Source) -> Point:
+    """Return which classes one institution of the sum has alone: the sum tells of it there."""
+    agreement, members = source.agreement, source.verdict.facts.members
+    holders: dict[str, list[str]] = {}
+    for member in members:
+        for name in agreement.parties[member].classes:
+            holders.setdefault(name, []).append(member)
+    alone = [f"{name} ({who[0]})" for name, who in holders.items() if len(who) == 1]
+    return source.claim(
+        "signatures",
+        "Which institution has which classes is public. What the sum tells of a class that one "
+        "institution alone has, it tells of that institution.",
+        figures=[
+            figure("classes in the sum", len(holders)),
+            figure("of one institution alone", len(alone)),
+            *([figure("namely", _listed(alone))] if alone else []),
+        ],
+        at=[
+            *agreed(*(f"parties.{name}.classes" for name in members)),
+            (source.roster_file, "/body/members"),
+        ],
+    )
+
+
+def _noise_of_a_class(source: Source) -> Point:
+    mechanism, event = source.agreement.mechanism, source.worst_event
+    assert isinstance(event, DiscreteGaussianRelease)
+    unit = count_unit(mechanism.grid, mechanism.count_weight)
+    length = math.sqrt(source.agreement.encoder.dimension) * event.noise_scale / mechanism.grid
+    return source.claim(
+        "ledger-segments",
+        "Noise is of one strength for every class, so a class of few records is drowned in it. "
+        "Its noisy count is off by about the first figure; with fewer records than the second, the "
+        "noise of its mean is about as long as a record can be, or longer. A noisy count below the "
+        "floor is taken for the floor, which makes such a class count for less than it is.",
+        figures=[
+            figure("standard deviation of a class count, records", event.noise_scale / unit),
+            figure("records of a class whose mean has noise of one clip norm", length),
+            figure("count floor, records", mechanism.count_floor),
+        ],
+        at=[
+            *agreed("privacy.count_floor", "privacy.count_weight", "encoder.dimension"),
+            *(source.place_of(teacher, "/body/events/0") for teacher in source.charges),
+        ],
+    )
+
+
+def not_covered(source: Source) -> Answer:
+    """What differential privacy does not cover, and who can see it."""
+    asked = "What is not covered, and who can see it?"
+    topic = "what differential privacy does not promise"
+    points = [
+        _visible(source),
+        _by_view(source),
+        *(
+            source.missing(text)
+            for text in wording.not_covered(source.facts, source.summary)
+            if text != wording.SELECTION_ATTESTED  # among the choices
+        ),
+    ]
+    text = "The student's own records, and facts about institutions as a whole."
+    if not source.private:
+        text = f"Everything. {NO_BOUND}"
+    return Answer("not-covered", asked, topic, text, tuple(points))
+
+
+def _visible(source: Source) -> Point:
+    agreement = source.agreement
+    figures = [
+        figure("teachers", len(agreement.teachers)),
+        *(figure(f"classes of {name}", _classes(agreement, name)) for name in agreement.teachers),
+        figure("teachers in the sum", ", ".join(source.verdict.facts.members)),
+        figure("scores", agreement.publish.scores),
+        figure("single uploads, masked and encrypted", agreement.publish.ciphertexts)
+        if agreement.protection.he
+        else figure("single signals, open", agreement.publish.ciphertexts),
+        figure("the opened sum", agreement.publish.sums),
+        *_count_in_the_sum(source),
+    ]
+    return source.claim(
+        "policy",
+        "Facts about institutions that every reader of this folder sees. They are public by "
+        "agreement, and no noise is meant to hide what is in the agreement itself.",
+        figures=figures,
+        at=[
+            *agreed("publish", *(f"parties.{name}.classes" for name in agreement.teachers)),
+            (source.roster_file, "/body"),
+        ],
+    )
+
+
+def _by_view(source: Source) -> Point:
+    views = _views(source)
+    seen: dict[str, list[str]] = {}
+    for name, view in views.items():
+        for fact in view.institution_facts:
+            seen.setdefault(fact, []).append(name)
+    return source.claim(
+        "policy",
+        "What is seen of one institution as a whole, and by whom: it follows from what the "
+        "agreement publishes and who holds the key. No noise for records hides any of it.",
+        figures=[
+            figure(fact, "everybody" if len(names) == len(views) else "; ".join(names))
+            for fact, names in seen.items()
+        ],
+        at=agreed("publish", "custody", "protection", "selection.max_colluding"),
+    )
+
+
+def _classes(agreement: Agreement, name: str) -> str:
+    return _listed(agreement.parties[name].classes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_CLASSES
+    return ", ".join(names[:_SHOWN_CLASSES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count_in_the_sum(source: Source) -> list[Figure]:
+    """Return the noisy number of records that a published sum speaks for."""
+    if source.agreement.route != NOISY_RELEASE or not source.agreement.publish.sums:
+        return []
+    values = from_int64_bytes(source.release.values)
+    return [figure("noisy number of records behind the sum", int(values[-1]))]
