@@ -8,6 +8,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from secure_fedsa.audit.evidence import InMemory
 from secure_fedsa.audit.verify import verify_evidence
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import events_to_list
+from secure_fedsa.privacy.training_check import TrainingCheck
 from secure_fedsa.report.claims import WORDS
 from secure_fedsa.report.notices import FLOATING_POINT
 from secure_fedsa.roles.charges import planned_event
@@ -236,11 +238,20 @@ def test_spends_of_earlier_runs_are_in_the_total() -> None:
         for number in (0, 1)
     )
     spent = "epsilon so far, teacher-1"
-    before = "entries in teacher-1's ledger before this run's charge"
+    before = "entries in teacher-1's ledger before this run's, by itself"
     assert second[spent] > 1.3 * first[spent]
     assert second["epsilon of this run, teacher-1"] == first["epsilon of this run, teacher-1"]
     assert first[before] == 1
     assert second[before] > 1
+
+
+def test_a_teacher_that_showed_no_charge_is_named() -> None:
+    """If this fails, a charge that nobody shows looks like no charge."""
+    source, answers = asked("default")
+    fewer = {name: charge for name, charge in source.charges.items() if name != "teacher-1"}
+    (found,) = [f for f in answer(replace(source, charges=fewer)) if f.id == "over-time"]
+    assert figures(found)["teachers without an entry"] == "teacher-1"
+    assert "teachers without an entry" not in figures(answers["over-time"])
 
 
 def test_a_ledgers_own_total_is_a_word_and_no_proof() -> None:
@@ -288,13 +299,67 @@ def test_a_stated_training_is_its_institutions_word() -> None:
     _, answers = asked("trainings")
     assert answers["parameters"].status == "not shown"
     assert FLOATING_POINT in words(answers["parameters"])
-    stated = [p for p in answers["parameters"].points if p.status == "attested"]
-    assert [p.by for p in stated] == [("teacher-3",)]
     trained = ("teacher-1", "teacher-2", "teacher-4")
+    words_of = [p for p in answers["parameters"].points if p.status == "attested"]
+    assert [p.by for p in words_of] == [trained, ("teacher-3",)]
     (drawn,) = [p for p in answers["randomness"].points if p.status == "attested"]
     assert drawn.by == trained
     by = {p.by for p in answers["sensitivity"].points if p.status == "attested"}
     assert by == {trained, ("teacher-3",)}
+
+
+def test_a_trainings_epsilon_stands_between_two_others() -> None:
+    """If this fails, nothing in the report could show that a training's epsilon is too small."""
+    source, answers = asked("trainings")
+    found = answers["accountant"]
+    (point,) = [p for p in found.points if p.status == "shown"]
+    shown = {item.name: item for item in point.figures}
+    least = shown["least epsilon, which a test certainly reaches"]
+    assert isinstance(source.plan.accounting, TrainingCheck)
+    assert least.value == source.plan.accounting.least_epsilon
+    assert isinstance(least.value, float)
+    assert 0 < float(least.text) <= least.value <= shown["headline epsilon"].value
+    assert "certainly reaches" not in words(asked("default")[1]["accountant"])
+
+
+def test_a_loss_rests_on_noise_that_nobody_saw() -> None:
+    """If this fails, a charged epsilon passes for one that was kept."""
+    for variant in ("default", "trainings"):
+        found = asked(variant)[1]["parameters"]
+        assert found.status != "shown"
+        assert "That it was drawn is each teacher's word" in found.text
+        assert any("was drawn" in p.text and p.status == "attested" for p in found.points)
+
+
+def test_one_process_is_named_among_those_to_trust() -> None:
+    """If this fails, "nobody else" is said of parties whose memory one process shared."""
+    for variant in RUNS:
+        found = asked(variant)[1]["trust"]
+        assert "In this run one process drove all parties: whoever ran it, too." in found.text
+    source, _ = asked("default")
+    apart = replace(source, summary={**source.summary, "engine": "tcp"})
+    (found,) = [found for found in answer(apart) if found.id == "trust"]
+    assert "one process" not in words(found)
+    (point,) = [p for p in found.points if "machines of their own" in p.text]
+    assert (point.status, point.by) == ("attested", ("aggregator",))
+
+
+def test_the_list_of_choices_is_named_and_is_no_evidence() -> None:
+    """If this fails, the software's own list passes for something that the run shows."""
+    name = "docs/data-dependent-choices.toml"
+    assert (DOCS.parent / name).is_file()
+    for variant in RUNS:
+        (point,) = [p for p in asked(variant)[1]["choices"].points if name in p.how]
+        assert (point.status, point.evidence) == ("not shown", ())
+        assert "does not show what the parties ran" in point.how
+
+
+def test_a_published_key_is_said_to_open_the_uploads() -> None:
+    """If this fails, uploads that every reader can decrypt look encrypted."""
+    for variant in VARIANTS:
+        source, answers = asked(variant)
+        said = "It opens every upload too" in words(answers["custody"])
+        assert said == (source.agreement.protection.he and source.agreement.publish.feature_key)
 
 
 def test_open_signals_are_said_to_be_open() -> None:

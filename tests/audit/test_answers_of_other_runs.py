@@ -54,6 +54,7 @@ def test_a_promise_to_persons_says_who_counts_them(tmp_path: Path) -> None:
     assert point.by == ("teacher-1", "teacher-2", "teacher-3", "teacher-4")
     values: dict[str, Any] = figures(found)
     assert values["epsilon for one record"] < figures(answers["parameters"])["epsilon"]
+    assert "epsilon for one person with the agreed unit's records at every teacher" in values
     assert f"m, records of a unit: {MOST}" in words(answers["sensitivity"])
 
 

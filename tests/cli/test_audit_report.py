@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import json
 import re
@@ -12,6 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from secure_fedsa.audit.answers.model import bound
+from secure_fedsa.audit.canaries.audit import claimed_epsilon
 from secure_fedsa.cli.demo_files import trust_file
 from secure_fedsa.cli.main import main
 from secure_fedsa.report.audit_page import audit_page
@@ -218,7 +221,12 @@ def audited(tmp_path: Path, capsys: Capture, **entries: Any) -> tuple[int, dict[
     if not folder.exists():
         made.write(folder)
     agreed = json.loads(made.files["release-log.jsonl"])["body"]["agreement"]
-    file.write_text(json.dumps({"agreement": agreed, **RESULT, **entries}))
+    content = copy.deepcopy({"agreement": agreed, **RESULT, **entries})
+    claim = claimed_epsilon(made.agreement, "teacher-1", runs=1)
+    for found in content["teachers"]:
+        if isinstance(found, dict) and found["claim"] == 4.0:
+            found["claim"] = claim
+    file.write_text(json.dumps(content))
     capsys.readouterr()
     code = main(["audit", str(folder), "--report", "--json", "--audit-result", str(file)])
     said = capsys.readouterr()
@@ -244,8 +252,11 @@ def test_a_measurement_is_shown_as_an_unsigned_file(tmp_path: Path, capsys: Capt
     assert "nobody signed it" in point["text"]
     # The largest of many bounds would not hold with the confidence of each.
     assert "from 3.25 to 3.5, each by itself with 95% confidence" in answer["text"]
-    assert "where 4 is claimed" in answer["text"]
+    claim = honest().summary["epsilon"]
+    assert f"where {bound('', claim).text} is claimed" in answer["text"]
+    assert "by chance" not in answer["text"]
     shown = {found["name"]: found["value"] for found in point["figures"]}
+    assert shown["teacher-1: epsilon claimed"] == pytest.approx(claim)
     assert shown["teacher-1, parametric: epsilon at least"] == 3.5
     assert shown["teacher-1, generic: epsilon at least"] is None
     assert shown["teacher-2, gdp: epsilon at least"] == 3.25
@@ -280,6 +291,11 @@ def test_a_measurement_above_the_claim_is_an_alarm(tmp_path: Path, capsys: Captu
         {"teachers": []},
         {"teachers": [{"teacher": "a", "claim": 1.0, "bounds": {"gdp": {"epsilon": "3"}}}]},
         {"teachers": {"teacher-1": 3}},
+        {"teachers": [{"teacher": "student", "claim": 4.0, "bounds": {"gdp": {"epsilon": 3}}}]},
+        {"teachers": [{"teacher": "teacher-1", "claim": 4.1, "bounds": {"gdp": {"epsilon": 3}}}]},
+        {"delta": 1e-6},
+        {"runs": 10**9},
+        {"canaries": 0},
     ],
 )
 def test_another_files_result_is_refused(

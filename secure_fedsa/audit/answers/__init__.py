@@ -8,7 +8,8 @@ the verification has compared with the folder; no module here decides it.
 
 * :mod:`.model`: what an answer is;
 * :mod:`.source`: what the answers are made from;
-* :mod:`.promise`, :mod:`.working`, :mod:`.people`, :mod:`.proof`: the questions, by theme;
+* :mod:`.promise`, :mod:`.working`, :mod:`.machines`, :mod:`.people`, :mod:`.exposure`,
+  :mod:`.proof`: the questions, by theme;
 * :mod:`.document`: all of it as one JSON document.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from secure_fedsa.audit.answers import people, promise, proof, working
+from secure_fedsa.audit.answers import exposure, machines, people, promise, proof, working
 from secure_fedsa.audit.answers.model import Answer
 from secure_fedsa.audit.answers.source import Source
 
@@ -29,14 +30,14 @@ QUESTIONS: tuple[Callable[[Source], Answer], ...] = (
     working.sensitivity,
     working.accountant,
     working.choices,
-    working.randomness,
-    working.side_channels,
+    machines.randomness,
+    machines.side_channels,
     proof.evidence,
     proof.measured,
     proof.utility,
     people.small_groups,
-    people.not_covered,
-    people.custody,
+    exposure.not_covered,
+    exposure.custody,
 )
 """All questions, in the order of the report."""
 

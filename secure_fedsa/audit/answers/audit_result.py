@@ -10,12 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit.canaries.audit import (
+    LEAST,
+    MOST,
+    MOST_RUNS,
+    audited_teachers,
+    claimed_epsilon,
+)
 from secure_fedsa.audit.evidence import values_in
-from secure_fedsa.errors import UsageError
+from secure_fedsa.errors import AgreementError, UsageError
+from secure_fedsa.privacy.events import Event
+from secure_fedsa.roles.charges import planned_event
 from secure_fedsa.roles.refusals import shown
 
 _MAXIMUM_BYTES = 2**24
 _MOST_VALUES = 100_000
+_CLOSE = 1e-6  # relative: another version of an accountant may round otherwise
 _DO = (
     "Give what `secure-fedsa audit agreement.toml --canaries M --json` printed for the agreement "
     "of this run."
@@ -69,18 +80,44 @@ class AuditResult:
     bounds: tuple[Measured, ...]
     content: dict[str, Any]
 
-    def require_of(self, agreement: str) -> None:
-        """Refuse a result of another agreement than the one with this hash.
+    def require_of(self, agreement: Agreement, agreed: str) -> None:
+        """Refuse a result that is not of this agreement, or compares with another claim than its.
+
+        Args:
+            agreement: The run's.
+            agreed: Its hash, hexadecimal.
 
         Raises:
-            UsageError: If it is of another.
+            UsageError: If it is of another, or names teachers or claims that it does not have.
         """
-        if self.agreement != agreement:
+        if self.agreement != agreed:
             raise UsageError(
                 f"{self.file} is of another agreement than this run's.",
-                why=f"It names {shown(self.agreement)[:16]}, this run's is {agreement[:16]}.",
+                why=f"It names {shown(self.agreement)[:16]}, this run's is {agreed[:16]}.",
                 do=_DO,
             )
+        try:
+            audited_teachers(agreement, [found.teacher for found in self.bounds])
+        except (AgreementError, UsageError) as error:
+            raise UsageError(
+                f"{self.file} does not fit this run's agreement.", why=error.what, do=_DO
+            ) from error
+        if not math.isclose(self.delta, agreement.promise.delta, rel_tol=_CLOSE):
+            raise self._another("delta", self.delta, agreement.promise.delta)
+        claims: dict[Event, float] = {}
+        for found in self.bounds:
+            event = planned_event(agreement, found.teacher)
+            if event not in claims:
+                claims[event] = claimed_epsilon(agreement, found.teacher, runs=self.runs)
+            if not math.isclose(found.claim, claims[event], rel_tol=_CLOSE):
+                raise self._another(f"{found.teacher}'s claim", found.claim, claims[event])
+
+    def _another(self, what: str, found: float, expected: float) -> UsageError:
+        return UsageError(
+            f"{self.file} compares with another claim than this run's agreement makes.",
+            why=f"It says {what} is {found:.6g}; the agreement gives {expected:.6g}.",
+            do=_DO,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -139,8 +176,8 @@ def _read(content: Any, file: str, digest: str) -> AuditResult:
         sha256=digest,
         agreement=_typed(content["agreement"], str),
         passed=passed,
-        canaries=_typed(content["canaries"], int),
-        runs=_typed(content["runs"], int),
+        canaries=_from_to(content["canaries"], LEAST, MOST),
+        runs=_from_to(content["runs"], 1, MOST_RUNS),
         delta=_number(content["delta"]),
         confidence=_number(content["confidence"]),
         alarms=alarms,
@@ -153,6 +190,13 @@ def _typed(value: Any, *kinds: type) -> Any:
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise TypeError("another type")
     return value
+
+
+def _from_to(value: Any, least: int, most: int) -> int:
+    found = int(_typed(value, int))
+    if not least <= found <= most:
+        raise ValueError("out of range")
+    return found
 
 
 def _number(value: Any) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -45,13 +47,15 @@ def figure(name: str, value: Value) -> Figure:
 
     >>> figure("steps", 1200).text, figure("delta", 1.5e-5).text, figure("stated", True).text
     ('1,200', '1.5e-5', 'yes')
+    >>> figure("noise scale", 273260.54).text, figure("share", 0.8212345).text
+    ('273,261', '0.821234')
     """
     if isinstance(value, bool):
         return Figure(name, value, "yes" if value else "no")
     if isinstance(value, int):
         return Figure(name, value, f"{value:,}")
     if isinstance(value, float):
-        return Figure(name, value, f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e+"))
+        return Figure(name, value, f"{value:,.6g}".replace("e-0", "e-").replace("e+0", "e+"))
     return Figure(name, value, "none" if value is None else value)
 
 
@@ -62,6 +66,29 @@ def bound(name: str, value: float) -> Figure:
     '1.235'
     """
     return Figure(name, value, number(value))
+
+
+def at_least(name: str, value: float) -> Figure:
+    """Return a bound from below, whose shown digits are never rounded up.
+
+    >>> at_least("epsilon", 1.23491).text, at_least("epsilon", 0.0).text
+    ('1.234', '0')
+    """
+    if value <= 0:
+        return Figure(name, value, f"{value:g}")
+    step = 10.0 ** (3 - math.floor(math.log10(value)))
+    below = math.floor(value * step * (1 + 1e-12)) / step
+    return Figure(name, value, f"{below:.4g}".replace("e-0", "e-"))
+
+
+def listed(names: Sequence[str], most: int = 40) -> str:
+    """Return names in one text, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

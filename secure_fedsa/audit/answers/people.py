@@ -1,27 +1,17 @@
-"""Who must be trusted, who holds what, which groups fare worse, and what stays uncovered."""
+"""Whom people in the data must trust, and which of them fare worse."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from secure_fedsa.agreement import (
-    ENCRYPTION_ONLY,
-    NOISY_RELEASE,
-    Agreement,
-)
-from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
-from secure_fedsa.audit.answers.promise import NO_BOUND
+from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE
+from secure_fedsa.audit.answers.model import Answer, Point, bound, figure, listed
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
-from secure_fedsa.engines.run_folder import RELEASE_LOG_FILE
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import count_unit
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
-from secure_fedsa.report.views import OUTSIDER, WHY_ONE_BOUND, ViewClaim
-from secure_fedsa.signals import from_int64_bytes
-
-_SHOWN_CLASSES = 40
+from secure_fedsa.report.views import WHY_ONE_BOUND
 
 
 def trust(source: Source) -> Answer:
@@ -58,9 +48,11 @@ def trust(source: Source) -> Answer:
         )
     else:
         text = (
-            "Each person's own institution, its machine and software. Nobody else, as far as "
-            "epsilon at delta goes."
+            "By the protocol their own institution, its machine and software, and nobody else as "
+            "far as epsilon at delta goes."
         )
+    if _in_one_process(source):
+        text += " In this run one process drove all parties: whoever ran it, too."
     return Answer("trust", asked, topic, text, tuple(points))
 
 
@@ -70,31 +62,16 @@ def _against_whom(source: Source) -> list[Point]:
     return [
         source.claim(
             source.accounting_claim,
-            f"By the protocol: {WHY_ONE_BOUND}",
+            f"The figures are recomputed from the noise that was charged. By the protocol: "
+            f"{WHY_ONE_BOUND}",
             figures=[
                 bound(f"epsilon against {name}", view.epsilon)
-                for name, view in _views(source).items()
+                for name, view in source.views.items()
                 if view.epsilon is not None
             ],
             at=[*summed_up("/epsilon_by_view"), *agreed("protection.dp")],
         )
     ]
-
-
-def _views(source: Source) -> dict[str, ViewClaim]:
-    """Return the views and coalitions by name, those that see the same once.
-
-    Whoever makes up a run folder has nobody's records, so no bound against them says anything.
-    """
-    colluding = str(source.agreement.selection.max_colluding)
-    found = {
-        (view.parties, view.institution_facts): view
-        for view in reversed(source.by_view.views)
-        if view.parties != (OUTSIDER,)
-    }
-    return {
-        view.name.replace("max_colluding", colluding): view for view in reversed(found.values())
-    }
 
 
 def _own_machines(source: Source) -> list[Point]:
@@ -108,16 +85,20 @@ def _own_machines(source: Source) -> list[Point]:
     }
     present = {entry["claim"] for entry in source.verdict.attested}
     return [
-        source.claim(claim, text, at=[source.place_of(t, "/data_set") for t in source.charges])
+        source.claim(claim, text, at=source.word_in_receipt)
         for claim, text in claims.items()
         if claim in present
     ]
 
 
+def _in_one_process(source: Source) -> bool:
+    return str(source.summary["engine"]) == "in-process"
+
+
 def _machines(source: Source) -> Point:
     engine = str(source.summary["engine"])
     at = summed_up("/engine")
-    if engine == "in-process":
+    if _in_one_process(source):
         return source.missing(
             "That the parties ran apart: by the summary one process on one machine drove them "
             "all, and nobody was kept from another party's memory.",
@@ -130,58 +111,6 @@ def _machines(source: Source) -> Point:
         figures=[figure("engine", engine)],
         at=at,
     )
-
-
-def custody(source: Source) -> Answer:
-    """Who held keys and records, and what became of them."""
-    asked = "Who holds records and keys, who could open what, and what was erased?"
-    topic = "data security, access control and exposure of collected data"
-    agreement = source.agreement
-    points = [
-        source.missing(
-            "How each institution keeps its records: who may read them, where copies are, how long "
-            "they are kept. They did not leave it in this run by the protocol, and the folder does "
-            "not show what else happens to them.",
-            how="Ask each institution.",
-        ),
-        source.claim(
-            "policy",
-            f"By agreement {agreement.custodian} holds the one-use feature key, and it signed the "
-            "release of the sum."
-            if agreement.protection.he
-            else "There was no key: the teachers' signals were summed in the open, and "
-            f"{agreement.custodian} stated the sum.",
-            figures=[figure("custody", agreement.custody)],
-            at=[
-                *agreed("custody", "protection.he"),
-                *summed_up("/custody"),
-                (source.release_file, "/header/sender"),
-            ],
-        ),
-        source.claim(
-            "one-release",
-            "That no other sum of this run was opened.",
-            figures=[figure("earlier lines of the key holder's log", source.log_position)],
-            at=[(RELEASE_LOG_FILE, "/0/body")],
-        ),
-        source.claim(
-            "erasure",
-            "That secret keys, masks and signals of the run were erased at its end.",
-            figures=[figure("feature key published", agreement.publish.feature_key)],
-            at=agreed("publish.feature_key"),
-        ),
-        source.missing(
-            "Erasure by the student and by teachers outside the sum; copies below a file system.",
-        ),
-        *(source.missing(text, at=agreed("publish")) for text in wording.withheld(agreement)),
-    ]
-    text = (
-        f"By the protocol records stay where they are; {agreement.custodian} had the sum's key. "
-        "Erasure is attested."
-    )
-    if not agreement.protection.he:
-        text = "By the protocol records stay where they are; single signals were open on their way."
-    return Answer("custody", asked, topic, text, tuple(points))
 
 
 def small_groups(source: Source) -> Answer:
@@ -253,7 +182,7 @@ def _lone_classes(source: Source) -> Point:
         figures=[
             figure("classes in the sum", len(holders)),
             figure("of one institution alone", len(alone)),
-            *([figure("namely", _listed(alone))] if alone else []),
+            *([figure("namely", listed(alone))] if alone else []),
         ],
         at=[
             *agreed(*(f"parties.{name}.classes" for name in members)),
@@ -283,82 +212,3 @@ def _noise_of_a_class(source: Source) -> Point:
             *(source.place_of(teacher, "/body/events/0") for teacher in source.charges),
         ],
     )
-
-
-def not_covered(source: Source) -> Answer:
-    """What differential privacy does not cover, and who can see it."""
-    asked = "What is not covered, and who can see it?"
-    topic = "what differential privacy does not promise"
-    points = [
-        _visible(source),
-        _by_view(source),
-        *(
-            source.missing(text)
-            for text in wording.not_covered(source.facts, source.summary)
-            if text != wording.SELECTION_ATTESTED  # among the choices
-        ),
-    ]
-    text = "The student's own records, and facts about institutions as a whole."
-    if not source.private:
-        text = f"Everything. {NO_BOUND}"
-    return Answer("not-covered", asked, topic, text, tuple(points))
-
-
-def _visible(source: Source) -> Point:
-    agreement = source.agreement
-    figures = [
-        figure("teachers", len(agreement.teachers)),
-        *(figure(f"classes of {name}", _classes(agreement, name)) for name in agreement.teachers),
-        figure("teachers in the sum", ", ".join(source.verdict.facts.members)),
-        figure("scores", agreement.publish.scores),
-        figure("single uploads, masked and encrypted", agreement.publish.ciphertexts)
-        if agreement.protection.he
-        else figure("single signals, open", agreement.publish.ciphertexts),
-        figure("the opened sum", agreement.publish.sums),
-        *_count_in_the_sum(source),
-    ]
-    return source.claim(
-        "policy",
-        "Facts about institutions that every reader of this folder sees. They are public by "
-        "agreement, and no noise is meant to hide what is in the agreement itself.",
-        figures=figures,
-        at=[
-            *agreed("publish", *(f"parties.{name}.classes" for name in agreement.teachers)),
-            (source.roster_file, "/body"),
-        ],
-    )
-
-
-def _by_view(source: Source) -> Point:
-    views = _views(source)
-    seen: dict[str, list[str]] = {}
-    for name, view in views.items():
-        for fact in view.institution_facts:
-            seen.setdefault(fact, []).append(name)
-    return source.claim(
-        "policy",
-        "What is seen of one institution as a whole, and by whom: it follows from what the "
-        "agreement publishes and who holds the key. No noise for records hides any of it.",
-        figures=[
-            figure(fact, "everybody" if len(names) == len(views) else "; ".join(names))
-            for fact, names in seen.items()
-        ],
-        at=agreed("publish", "custody", "protection", "selection.max_colluding"),
-    )
-
-
-def _classes(agreement: Agreement, name: str) -> str:
-    return _listed(agreement.parties[name].classes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN_CLASSES
-    return ", ".join(names[:_SHOWN_CLASSES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _count_in_the_sum(source: Source) -> list[Figure]:
-    """Return the noisy number of records that a published sum speaks for."""
-    if source.agreement.route != NOISY_RELEASE or not source.agreement.publish.sums:
-        return []
-    values = from_int64_bytes(source.release.values)
-    return [figure("noisy number of records behind the sum", int(values[-1]))]

@@ -51,8 +51,8 @@ def unit(source: Source) -> Answer:
             source.claim(
                 "private-summary",
                 f"That of each person no more than {promise.max_records:,} records added anything, "
-                "by the ids of persons in the institution's own data. Somebody under two ids "
-                "counts as two persons.",
+                "by the ids of persons in the institution's own data, and a record without an id "
+                "nothing. Somebody under two ids counts as two persons.",
                 at=agreed("privacy.max_records"),
             )
         )
@@ -68,10 +68,9 @@ def _other_units(source: Source) -> Point:
     ]
     return source.claim(
         source.accounting_claim,
-        "The same noise promises other units what stands below, at the agreed delta, worked out "
-        "from the charged events. A person with more records than a line says, or at more "
-        "teachers, loses more. An institution as a whole, and the student's records, are promised "
-        "nothing.",
+        "What the noise that was charged promises to which unit, at the agreed delta. A person "
+        "with more records than a line says, or at more teachers, loses more. An institution as a "
+        "whole, and the student's records, are promised nothing.",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
     )
@@ -88,13 +87,14 @@ def neighbours(source: Source) -> Answer:
     if relation == "add-remove":
         more = (
             "A record whose content changes is one removal and one addition: its bound is the one "
-            "of two such steps, not the one stated. How many records a teacher has is covered."
+            "of two such steps, not the one stated. One record more or less is covered; about how "
+            "many there are is not."
         )
     else:
         more = (
             "A changed record or label is one step. Whether somebody's records are there at all, "
-            "and how many records a teacher has, is covered no better than by this relation: it "
-            "compares data sets of one size."
+            "and how many records a teacher has, is not covered: the relation compares data sets "
+            "of one size."
         )
     point = source.claim(
         "signatures",
@@ -119,7 +119,7 @@ def parameters(source: Source) -> Answer:
         bound("delta", delta),
         *([bound("rho (zCDP)", float(rho))] if rho is not None else []),
         bound("epsilon that the agreement allows a run", agreement.promise.epsilon),
-        bound("factor by which the odds of a conclusion change", math.exp(epsilon)),
+        bound("factor by which the odds of a conclusion change, but for delta", math.exp(epsilon)),
         bound(
             f"share of hits of any test for one unit's records with {_FALSE_ALARMS:.0%} false "
             "alarms",
@@ -129,9 +129,8 @@ def parameters(source: Source) -> Answer:
     claimed = source.claim(
         source.accounting_claim,
         "Recomputed from the noise that the ledgers were charged for, for the teacher that loses "
-        "most; whether it was drawn is another question, below. Whoever tests whether one unit's "
-        "records were there, with whatever they know beside, hits at most as often as shown, by "
-        "the bounds at all deltas together.",
+        "most. Whoever tests whether one unit's records were there, with whatever they know "
+        "beside, hits at most as often as shown, by the bounds at all deltas together.",
         figures=figures,
         at=[
             *summed_up("/epsilon", "/delta"),
@@ -139,12 +138,22 @@ def parameters(source: Source) -> Answer:
             *(source.place_of(teacher, "/body/events") for teacher in source.charges),
         ],
     )
-    points = [claimed, _curve(source), *_of_trainings(source)]
+    points = [claimed, _curve(source), *noise_was_drawn(source, _RESTS), *_of_trainings(source)]
     text = f"Epsilon {bound('', epsilon).text} at delta {bound('', delta).text}, for each teacher"
-    text += ", of the noise that was charged"
     if agreement.route == PRIVATE_TRAINING:
         text += ", if the noise were exact: that of a training is floating-point"
+    text += "; recomputed from the noise that was charged. That it was drawn is each teacher's word"
     return Answer("parameters", asked, topic, f"{text}.", tuple(points))
+
+
+_RESTS = "That the noise that was charged was drawn: without it none of these figures holds."
+
+
+def noise_was_drawn(source: Source, text: str) -> list[Point]:
+    """Return the word of those who drew noise in the run; nothing if nobody did."""
+    if all(charge.stated for charge in source.charges.values()):
+        return []
+    return [source.claim("noise-was-drawn", text, at=source.word_in_receipt)]
 
 
 def _curve(source: Source) -> Point:
@@ -224,16 +233,16 @@ def over_time(source: Source) -> Answer:
     topic = "total privacy loss over many releases; mixing with other releases"
     points = (
         *_charged(source),
+        *_without_a_segment(source),
         source.missing(
             "The total of each data set over all its agreements, and what its budget leaves: the "
             "folder holds this run's entries of each ledger and no others.",
-            how="Each teacher runs `secure-fedsa ledger show STATE` on its own state folder. Its "
-            "ledger has to contain the entry whose hash the key holder countersigned, which is the "
-            "last of each ledger file here.",
+            how="Ask each teacher for what `secure-fedsa ledger show STATE` prints of its own "
+            "state folder: this run's id has to be among its runs. That is again its own word.",
             figures=[
                 *_data_set_budget(source),
                 *(
-                    figure(f"entries in {teacher}'s ledger before this run's charge", position)
+                    figure(f"entries in {teacher}'s ledger before this run's, by itself", position)
                     for teacher, position in source.positions.items()
                 ),
             ],
@@ -253,6 +262,21 @@ def over_time(source: Source) -> Answer:
     else:
         text = "NO DIFFERENTIAL PRIVACY: from now on no total over these data sets has a bound."
     return Answer("over-time", asked, topic, text, points)
+
+
+def _without_a_segment(source: Source) -> list[Point]:
+    """Return whose charge the folder does not have: they fell silent before they showed it."""
+    silent = [name for name in source.agreement.teachers if name not in source.charges]
+    if not silent:
+        return []
+    return [
+        source.missing(
+            "What the ledgers of these teachers were charged for this run: they published no "
+            "entry of it. None of them is in the sum.",
+            how="Ask them: a charge that bought nothing stays a charge.",
+            figures=[figure("teachers without an entry", ", ".join(silent))],
+        )
+    ]
 
 
 def _data_set_budget(source: Source) -> list[Figure]:

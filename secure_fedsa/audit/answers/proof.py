@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secure_fedsa.audit.answers.audit_result import AuditResult
-from secure_fedsa.audit.answers.model import Answer, Point, bound, figure
+from secure_fedsa.audit.answers.model import Answer, Point, at_least, bound, figure, listed
 from secure_fedsa.audit.answers.promise import NONE_HERE, nothing_to_ask
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
 from secure_fedsa.messages import AGGREGATOR, STUDENT
@@ -29,7 +29,10 @@ def evidence(source: Source) -> Answer:
             figures=[figure(claim, claims.WORDS[claim]) for claim in verdict.recomputed],
             at=[(RECEIPT_FILE, "/payload")],
         ),
-        *(source.claim(entry["claim"], claims.WORDS[entry["claim"]]) for entry in verdict.attested),
+        *(
+            source.claim(entry["claim"], claims.WORDS[entry["claim"]], at=source.word_in_receipt)
+            for entry in verdict.attested
+        ),
         source.claim(
             "signatures",
             "Who signed the receipt.",
@@ -50,14 +53,9 @@ def evidence(source: Source) -> Answer:
     points.append(_identities(source))
     text = (
         f"{len(verdict.recomputed)} claims were recomputed; {len(verdict.attested)} are the word "
-        f"of those named. Receipt signed by {_some(signers)}."
+        f"of those named. Receipt signed by {listed(signers, _NAMES_SHOWN)}."
     )
     return Answer("evidence", asked, topic, text, tuple(points))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _identities(source: Source) -> Point:
@@ -112,15 +110,18 @@ def _outcome(result: AuditResult) -> str:
     if not bounds:
         return "no alarm, and no method gave a bound."
     claims = sorted(found.claim for found in result.bounds)
-    return (
-        f"no alarm; lower bounds on epsilon {_range(bounds)}, each by itself with "
-        f"{result.confidence:.0%} confidence, where {_range(claims)} is claimed."
+    text = (
+        f"no alarm; lower bounds on epsilon {_range([at_least('', b).text for b in bounds])}, each "
+        f"by itself with {result.confidence:.0%} confidence, where "
+        f"{_range([bound('', claim).text for claim in claims])} is claimed."
     )
+    if any(found.epsilon is not None and found.epsilon > found.claim for found in result.bounds):
+        text += " A single one above its claim, as here, comes about by chance too."
+    return text
 
 
-def _range(values: Sequence[float]) -> str:
-    first, last = f"{values[0]:.4g}", f"{values[-1]:.4g}"
-    return first if first == last else f"from {first} to {last}"
+def _range(values: Sequence[str]) -> str:
+    return values[0] if values[0] == values[-1] else f"from {values[0]} to {values[-1]}"
 
 
 def _audit(result: AuditResult) -> Point:
@@ -141,8 +142,13 @@ def _audit(result: AuditResult) -> Point:
         figure("confidence of each bound", result.confidence),
     ]
     for found in result.bounds:
-        figures.append(figure(f"{found.teacher}, {found.method}: epsilon at least", found.epsilon))
-        figures.append(figure(f"{found.teacher}: epsilon claimed", found.claim))
+        name = f"{found.teacher}, {found.method}: epsilon at least"
+        if found.epsilon is None:
+            figures.append(figure(name, None))
+        else:
+            figures.append(at_least(name, found.epsilon))
+    for teacher, claim in {found.teacher: found.claim for found in result.bounds}.items():
+        figures.append(bound(f"{teacher}: epsilon claimed", claim))
     return Point("attested", text, by=(f"whoever made {result.file}",), figures=tuple(figures))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING
+from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.audit.answers.source import Source
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
 from secure_fedsa.report import wording
@@ -74,12 +74,14 @@ def _outcome(source: Source) -> str:
 def _variant(source: Source) -> dict[str, Any]:
     if not source.private:
         return {"variant_name": None, "data_domain": None, "unprotected_quantities": None}
+    domain = (
+        "Labelled records of one institution, labels among the classes that its agreement names"
+    )
+    if source.agreement.route == NOISY_RELEASE:
+        domain += f"; encoded to {source.agreement.encoder.dimension} numbers by a public encoder"
     return {
         "variant_name": "Approximate DP",
-        "data_domain": (
-            "Labelled records of one institution, labels among the classes that its agreement "
-            f"names; encoded to {source.agreement.encoder.dimension} numbers by a public encoder."
-        ),
+        "data_domain": f"{domain}.",
         "unprotected_quantities": (
             "The institutions' classes, who was selected, and all else that the agreement says; "
             "the student's own labelled records."
@@ -91,7 +93,7 @@ def _loss(source: Source) -> dict[str, Any]:
     if not source.private:
         names = ("privacy_unit", "privacy_unit_details", "privacy_parameters")
         return dict.fromkeys((*names, "privacy_parameters_details"))
-    rho = source.summary["accounting"].get("rho")
+    rho = source.summary["accounting"].get("rho")  # checked against the charges, if it is there
     exact = "" if source.agreement.route == NOISY_RELEASE else f" {FLOATING_POINT}"
     return {
         "privacy_unit": wording.unit(source.facts),
@@ -103,7 +105,8 @@ def _loss(source: Source) -> dict[str, Any]:
         },
         "privacy_parameters_details": (
             "Of each institution in this run, the one that loses most; the same against every "
-            f"other party and all of them together.{exact}"
+            "other party and all of them together. That the noise was drawn is each "
+            f"institution's word.{exact}"
         ),
     }
 
@@ -112,8 +115,8 @@ def _model(source: Source) -> dict[str, Any]:
     agreement = source.agreement
     roles = {name: party.role for name, party in sorted(agreement.parties.items())}
     noise = (
-        "Each institution adds all noise to its own records' summary or training before anything "
-        "leaves it; nobody else has to be trusted for epsilon."
+        "By the protocol each institution adds all noise to its own records' summary or training "
+        "before anything leaves it; nobody else has to be trusted for epsilon."
     )
     return {
         "model_name": "Federated" if source.private else None,
@@ -126,8 +129,22 @@ def _model(source: Source) -> dict[str, Any]:
         "data_source_type": None,
         "data_source_type_details": None,
         "access_type": "Non-interactive",
-        "access_type_details": "The student, and the sum as published, are all that is released.",
+        "access_type_details": _access(agreement),
     }
+
+
+def _access(agreement: Agreement) -> str:
+    publish = agreement.publish
+    shown = {
+        "ciphertexts": publish.ciphertexts,
+        "the opened sum": publish.sums,
+        "the feature key": publish.feature_key,
+    }
+    listed = [name for name, published in shown.items() if published]
+    return (
+        "Released are the student and the run folder, with every party's messages; by agreement "
+        f"it shows of scores: {publish.scores}; besides: {', '.join(listed) or 'none of the sums'}."
+    )
 
 
 def _release_details(source: Source) -> str:
@@ -154,8 +171,15 @@ def _accounting(source: Source) -> dict[str, Any]:
     return {
         "post_processing": processing,
         "composition": f"One charge for each institution and run, added up in its ledger by "
-        f"{source.summary['accountant']}. Of one unit at several institutions the losses add up.",
+        f"{_accountant(source)}. Of one unit at several institutions the losses add up.",
     }
+
+
+def _accountant(source: Source) -> str:
+    """Return the accountant of this software: the summary's text is anybody's."""
+    check = source.plan.accounting
+    assert check is not None
+    return check.accountant
 
 
 def _implementation(source: Source) -> dict[str, Any]:
@@ -176,13 +200,14 @@ def _mechanisms(source: Source) -> str | None:
     if isinstance(event, DiscreteGaussianRelease):
         return (
             f"Discrete Gaussian noise of scale {event.noise_scale:g} on whole numbers of L2 "
-            f"sensitivity {event.sensitivity:g}, sampled exactly by OpenDP from the operating "
-            "system's generator: no floating-point value enters the sum or its noise."
+            f"sensitivity {event.sensitivity:g}. By the software, which the folder does not show: "
+            "sampled exactly by OpenDP from the operating system's generator, and no "
+            "floating-point value enters the sum or its noise."
         )
     assert isinstance(event, DpSgdTraining)
     assert source.agreement.route == PRIVATE_TRAINING
     return (
-        f"DP-SGD by Opacus: noise multiplier {event.noise_multiplier:g}, sampling rate "
+        f"DP-SGD: noise multiplier {event.noise_multiplier:g}, sampling rate "
         f"{event.sampling_rate:g}, {event.steps:,} steps. {FLOATING_POINT}"
     )
 

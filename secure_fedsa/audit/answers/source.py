@@ -17,8 +17,9 @@ from secure_fedsa.messages import Release, Roster
 from secure_fedsa.planning import Promises, check_promises
 from secure_fedsa.privacy.events import Event
 from secure_fedsa.privacy.ledger_books import Charge, verify_segment
+from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
 from secure_fedsa.report.summary import RunFacts, facts_of
-from secure_fedsa.report.views import ByView, by_view
+from secure_fedsa.report.views import OUTSIDER, ByView, ViewClaim, by_view
 from secure_fedsa.wire import bodies
 
 Place = tuple[str, str]
@@ -91,6 +92,27 @@ class Source:
         delta = self.agreement.promise.delta
         worst = max(self.charges.values(), key=lambda charge: charge.cost.epsilon(delta))
         return worst.events[0]
+
+    @property
+    def views(self) -> dict[str, ViewClaim]:
+        """The views and coalitions by name, those that see the same once.
+
+        Whoever makes up a run folder has nobody's records, so no bound against them says anything.
+        """
+        colluding = str(self.agreement.selection.max_colluding)
+        found = {
+            (view.parties, view.institution_facts): view
+            for view in reversed(self.by_view.views)
+            if view.parties != (OUTSIDER,)
+        }
+        return {
+            view.name.replace("max_colluding", colluding): view for view in reversed(found.values())
+        }
+
+    @property
+    def word_in_receipt(self) -> list[Place]:
+        """Where it stands whose word a claim is: the receipt's second list."""
+        return [(RECEIPT_FILE, "/payload")]
 
     def place_of(self, teacher: str, pointer: str) -> Place:
         """Return a place in the charge of a teacher's ledger."""
@@ -179,11 +201,11 @@ def read_source(
 
     Raises:
         VerificationError: If a file changed since it was checked.
-        UsageError: If the empirical audit is of another agreement.
+        UsageError: If the empirical audit is not of the run's agreement.
     """
     agreement = verdict.facts.agreement
     if audit_result is not None:
-        audit_result.require_of(verdict.facts.agreement_hash)
+        audit_result.require_of(agreement, verdict.facts.agreement_hash)
     kinds = {name: found[1] for name in evidence.names if (found := sender_and_kind(name))}
     bodies_of = {
         kind: {

@@ -1,20 +1,19 @@
-"""How the promise is kept: sensitivity, accountant, choices, randomness, side channels."""
+"""How the promise is kept: sensitivity, accountant, choices."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING
-from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
+from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING, Agreement
+from secure_fedsa.audit.answers.model import Answer, Figure, Point, at_least, bound, figure
 from secure_fedsa.audit.answers.promise import NONE_HERE, nothing_to_ask
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
-from secure_fedsa.audit.layout import sender_and_kind
 from secure_fedsa.privacy.cross_check import CrossCheck
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
 from secure_fedsa.privacy.mechanisms import count_unit
-from secure_fedsa.report.notices import FLOATING_POINT, OWN_CODE
+from secure_fedsa.report.notices import OWN_CODE
 
+LIST_OF_CHOICES = "docs/data-dependent-choices.toml"
 _CHOICES = ("encoder", "privacy", "training", "answers", "saliency", "features", "selection")
 
 
@@ -48,8 +47,8 @@ def _of_summaries(source: Source) -> tuple[Point, ...]:
             "ledger-segments",
             "Each ledger was charged for exactly the sensitivity and the noise that the agreed "
             "numbers give: a record adds a vector of length at most S to one class and W to its "
-            "count, S the grid and W the unit of a count. The formula and its derivation: "
-            "protocols/v1/derivations.md, section 2.",
+            "count, S the grid and W the unit of a count. The derivation is no part of the folder: "
+            "protocols/v1/derivations.md of the software, section 2.",
             figures=[
                 figure("S, grid units of one clip norm", mechanism.grid),
                 figure("W, grid units of one record in a count", unit),
@@ -65,9 +64,10 @@ def _of_summaries(source: Source) -> tuple[Point, ...]:
         ),
         source.claim(
             "private-summary",
-            "That each record was clipped to the agreed norm, in whole numbers, and counted once.",
+            "That each record was clipped to the agreed norm, in whole numbers, and counted once, "
+            "and of a unit no more than m of them.",
             figures=[figure("clip norm", mechanism.clip_norm)],
-            at=agreed("privacy.clip_norm"),
+            at=[*source.word_in_receipt, *agreed("privacy.clip_norm", "privacy.max_records")],
         ),
     )
 
@@ -97,7 +97,7 @@ def _of_gradients(source: Source) -> tuple[Point, ...]:
                 "private-training",
                 "That each record's gradient was clipped before it was added, and records were "
                 "sampled as agreed.",
-                at=agreed("training"),
+                at=[*source.word_in_receipt, *agreed("training")],
             )
         )
     if len(trained) < len(source.charges):
@@ -150,11 +150,15 @@ def accountant(source: Source) -> Answer:
             "theory allows, the folder would not verify."
         )
     else:
-        figures.append(bound(f"Renyi divergences by {google}, for information", check.rdp_epsilon))
+        figures += [
+            bound(f"Renyi divergences by {google}, for information", check.rdp_epsilon),
+            at_least("least epsilon, which a test certainly reaches", check.least_epsilon),
+        ]
         text = (
             f"The headline is by privacy loss distributions of {google}, for exact Gaussian "
-            "noise, worked out again on this machine. Both numbers are bounds from above: a "
-            "headline that is too small would not show in their comparison."
+            "noise, worked out again on this machine. Code that shares nothing with it worked out "
+            "what a test of all steps certainly reaches: the truth is not below that, and had one "
+            "of the other two been below it, the folder would not verify."
         )
     points = (
         source.claim(
@@ -198,8 +202,14 @@ def choices(source: Source) -> Answer:
             "Every parameter below stands in the agreement that all parties signed. The run id "
             "and every message name that agreement by its hash: nothing in it was chosen or "
             "changed in the run.",
-            figures=listed,
-            at=agreed(*(table for table in _CHOICES if table in content)),
+            figures=[
+                *listed,
+                figure("classes that teachers name", _number_of_classes(agreement)),
+            ],
+            at=agreed(
+                *(table for table in _CHOICES if table in content),
+                *(f"parties.{teacher}.classes" for teacher in agreement.teachers),
+            ),
         ),
         source.missing(
             "How these values came about before the agreement was signed: whether somebody looked "
@@ -212,13 +222,20 @@ def choices(source: Source) -> Answer:
         source.claim(
             "roster",
             "How many rosters the run had: each later one leaves members out, and its members "
-            "signed it. A run that is tried again has an id and a charge of its own.",
+            "signed it. By the protocol a run that is tried again has an id and a charge of its "
+            "own.",
             figures=[figure("rosters", source.facts.roster.number)],
             at=[(source.roster_file, "/body/number")],
         ),
         source.missing(
             "Protection of the student's choices: its question to the teachers comes from its own "
             "labelled records, without noise.",
+        ),
+        source.missing(
+            "That the parties ran code in which no other choice can depend on private records.",
+            how=f"{LIST_OF_CHOICES} of the software lists every parameter that could, and what "
+            "stands in the way; a test holds it against the code. It documents the code, is no "
+            "file of this run, and does not show what the parties ran.",
         ),
     ]
     if any(charge.stated for charge in source.charges.values()):
@@ -229,7 +246,10 @@ def choices(source: Source) -> Answer:
                 at=agreed(*(f"parties.{t}.stated" for t, c in source.charges.items() if c.stated)),
             )
         )
-    text = "None within the run; how the agreed values were found is not shown."
+    text = (
+        "Parameters were fixed by the agreement before the run; how their values were found is not "
+        "shown."
+    )
     if agreement.route == ENCRYPTION_ONLY:
         text = "Yes: who is selected depends on the models themselves, and no noise covers that."
     return Answer("choices", asked, topic, text, tuple(points))
@@ -254,112 +274,9 @@ def _selection(source: Source) -> Point:
     )
 
 
+def _number_of_classes(agreement: Agreement) -> int:
+    return len({name for t in agreement.teachers for name in agreement.parties[t].classes})
+
+
 def _plain(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def randomness(source: Source) -> Answer:
-    """Where the noise comes from."""
-    asked = "Is the noise random, fresh, and of the stated strength?"
-    topic = "randomness of the mechanisms"
-    if not source.private:
-        return Answer("randomness", asked, topic, NONE_HERE, nothing_to_ask())
-    noisy = source.agreement.route == NOISY_RELEASE
-    points = [
-        source.claim(
-            "signatures",
-            "The agreement forbids noise from a seed: it is no simulation, and neither is the run "
-            "by its summary. A folder that says otherwise does not verify.",
-            figures=[figure("simulation", source.agreement.simulation)],
-            at=[*agreed("simulation"), *summed_up("/simulated")],
-        ),
-        source.claim(
-            "roster",
-            "Each signal that went into the sum is named by the charge that pays for it, and no "
-            "charge pays for two.",
-            figures=[figure("signals", len(source.release.signal_ids))],
-            at=[
-                (source.release_file, "/body/signal_ids"),
-                *(source.place_of(t, "/hash") for t in source.verdict.facts.members),
-            ],
-        ),
-    ]
-    if noisy or any(not charge.stated for charge in source.charges.values()):
-        drawn = (
-            "That fresh noise was drawn. This software draws discrete Gaussians in exact "
-            "arithmetic (OpenDP) from the operating system's generator."
-            if noisy
-            else "That fresh noise was drawn, of a generator that the operating system fills anew "
-            "for each step."
-        )
-        points.append(source.claim("noise-was-drawn", drawn, at=agreed("privacy")))
-    if not noisy:
-        points.append(source.missing(FLOATING_POINT))
-    text = "No seed by agreement; that noise was drawn as agreed is each teacher's word."
-    return Answer("randomness", asked, topic, text, tuple(points))
-
-
-def side_channels(source: Source) -> Answer:
-    """What leaks beside the messages' contents."""
-    asked = "What can be learnt beside the contents: from times, lengths, order, rounding?"
-    topic = "side channels and implementation challenges"
-    limits = source.agreement.limits
-    points = [
-        source.claim(
-            "policy",
-            "Kinds and numbers of messages are those that the protocol prescribes: by role, "
-            "roster and agreement.",
-            figures=_traffic(source),
-            at=[(source.roster_file, "/body/members")],
-        ),
-        source.missing(
-            "Times: how long a machine took to answer, and what that tells. The run folder holds "
-            "no time of any single party.",
-            how="Measure on the institution's own machine. The agreed limits are below: in one "
-            "process deadlines are logical and hide no times; an engine across machines has to let "
-            "each reply leave that long after its phase began.",
-            figures=[
-                figure("engine", str(source.summary["engine"])),
-                figure("seconds after which a reply leaves", limits.reply_seconds),
-                figure("seconds that a silent party is awaited", limits.silence_seconds),
-            ],
-            at=[*agreed("limits"), *summed_up("/engine")],
-        ),
-        source.missing(
-            "Power, memory and caches of the machine that computes on private records.",
-        ),
-    ]
-    if source.agreement.route == NOISY_RELEASE:
-        points.append(
-            source.claim(
-                "private-summary",
-                "Rounding: that records were put on the grid of whole numbers before they were "
-                "summed, and that nothing but whole numbers was added up or met the noise.",
-                figures=[figure("grid", source.agreement.mechanism.grid)],
-                at=agreed("privacy.grid"),
-            )
-        )
-    elif source.private:
-        points.append(source.missing(FLOATING_POINT))
-    text = "Kinds and numbers of messages are as agreed; times are not shown."
-    return Answer("side-channels", asked, topic, text, tuple(points))
-
-
-def _traffic(source: Source) -> list[Figure]:
-    """Return what an observer of the folder sees of members' messages."""
-    counts: Counter[str] = Counter()
-    uploads: list[int] = []
-    for name, size in source.message_sizes.items():
-        found = sender_and_kind(name)
-        assert found is not None
-        counts[found[0]] += 1
-        if found[1] == "upload":
-            uploads.append(size)
-    members = sorted({counts[member] for member in source.verdict.facts.members})
-    figures = [figure("messages of each selected teacher", " or ".join(map(str, members)))]
-    if source.agreement.publish.ciphertexts:
-        figures += [
-            figure("bytes of the shortest upload", min(uploads)),
-            figure("bytes of the longest upload", max(uploads)),
-        ]
-    return figures
