@@ -238,7 +238,7 @@ def test_spends_of_earlier_runs_are_in_the_total() -> None:
         for number in (0, 1)
     )
     spent = "epsilon so far, teacher-1"
-    before = "entries in teacher-1's ledger before this run's, by itself"
+    before = "entries before this run's, teacher-1"
     assert second[spent] > 1.3 * first[spent]
     assert second["epsilon of this run, teacher-1"] == first["epsilon of this run, teacher-1"]
     assert first[before] == 1

@@ -25,8 +25,8 @@ def trust(source: Source) -> Answer:
             "policy",
             f"By agreement no sum over fewer than {agreement.selection.smallest_sum} teachers is "
             "opened, and masks and encryption are on, against as many colluding teachers as "
-            "agreed. They do not change epsilon. That a teacher masked its signal before it "
-            "encrypted it, the folder does not show.",
+            "agreed. They make no epsilon and change none. That a teacher masked its signal before "
+            "it encrypted it, the folder does not show.",
             figures=[
                 figure("smallest sum that may be opened", agreement.selection.smallest_sum),
                 figure("teachers that may collude", agreement.selection.max_colluding),

@@ -66,11 +66,14 @@ def _other_units(source: Source) -> Point:
         for claim in source.by_view.units
         if claim.epsilon is not None
     ]
+    exact = ""
+    if source.agreement.route == PRIVATE_TRAINING:
+        exact = ", if it were exact: that of a training is floating-point"
     return source.claim(
         source.accounting_claim,
-        "What the noise that was charged promises to which unit, at the agreed delta. A person "
-        "with more records than a line says, or at more teachers, loses more. An institution as a "
-        "whole, and the student's records, are promised nothing.",
+        f"What the noise that was charged promises to which unit, at the agreed delta{exact}. A "
+        "person with more records than a line says, or at more teachers, loses more. An "
+        "institution as a whole, and the student's records, are promised nothing.",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
     )
@@ -236,13 +239,14 @@ def over_time(source: Source) -> Answer:
         *_without_a_segment(source),
         source.missing(
             "The total of each data set over all its agreements, and what its budget leaves: the "
-            "folder holds this run's entries of each ledger and no others.",
+            "folder holds this run's entries of each ledger, and how many each ledger says it had "
+            "before.",
             how="Ask each teacher for what `secure-fedsa ledger show STATE` prints of its own "
             "state folder: this run's id has to be among its runs. That is again its own word.",
             figures=[
                 *_data_set_budget(source),
                 *(
-                    figure(f"entries in {teacher}'s ledger before this run's, by itself", position)
+                    figure(f"entries before this run's, {teacher}", position)
                     for teacher, position in source.positions.items()
                 ),
             ],

@@ -127,9 +127,10 @@ def _range(values: Sequence[str]) -> str:
 def _audit(result: AuditResult) -> Point:
     """Return what an unsigned file says that was measured."""
     text = (
-        "Lower bounds on epsilon of this agreement's code, measured on planted records. The file "
-        "is no part of the run and nobody signed it; a bound below the claim proves nothing, one "
-        "above it would refute it."
+        "Lower bounds on epsilon by this agreement's numbers, measured on planted records. The "
+        "file is no part of the run and nobody signed it; its code ran where it was made, not on "
+        "the parties' machines. Bounds below the claim prove nothing; the file's own verdict says "
+        "whether one is so far above that the claim is refuted."
     )
     if not result.passed:
         text = f"{ALARMED}: {'; '.join(result.alarms)}. {text}"

@@ -157,8 +157,8 @@ def accountant(source: Source) -> Answer:
         text = (
             f"The headline is by privacy loss distributions of {google}, for exact Gaussian "
             "noise, worked out again on this machine. Code that shares nothing with it worked out "
-            "what a test of all steps certainly reaches: the truth is not below that, and had one "
-            "of the other two been below it, the folder would not verify."
+            "what a test of all steps certainly reaches: no smaller epsilon holds against those "
+            "who see them, and had one of the other two been smaller, the folder would not verify."
         )
     points = (
         source.claim(
@@ -233,7 +233,7 @@ def choices(source: Source) -> Answer:
         ),
         source.missing(
             "That the parties ran code in which no other choice can depend on private records.",
-            how=f"{LIST_OF_CHOICES} of the software lists every parameter that could, and what "
+            how=f"`{LIST_OF_CHOICES}` of the software lists every parameter that could, and what "
             "stands in the way; a test holds it against the code. It documents the code, is no "
             "file of this run, and does not show what the parties ran.",
         ),
