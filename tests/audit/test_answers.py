@@ -318,7 +318,7 @@ def test_a_trainings_epsilon_stands_between_two_others() -> None:
     assert isinstance(source.plan.accounting, TrainingCheck)
     assert least.value == source.plan.accounting.least_epsilon
     assert isinstance(least.value, float)
-    assert 0 < float(least.text) <= least.value <= shown["headline epsilon"].value
+    assert 0 < float(least.text) <= least.value <= source.plan.accounting.epsilon
     assert "certainly reaches" not in words(asked("default")[1]["accountant"])
 
 
