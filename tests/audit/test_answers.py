@@ -331,6 +331,19 @@ def test_a_loss_rests_on_noise_that_nobody_saw() -> None:
         assert any("was drawn" in p.text and p.status == "attested" for p in found.points)
 
 
+def test_no_epsilon_is_claimed_against_who_makes_up_a_run() -> None:
+    """If this fails, a made-up run seems to protect somebody from its maker."""
+    for variant in RUNS:
+        forger = next(
+            view
+            for view in document_of(variant)["by_view"]["views"]
+            if view["id"] == "coalitions.forger"
+        )
+        assert forger["epsilon"] is None
+        for name in ("trust", "not-covered"):
+            assert forger["name"] not in words(asked(variant)[1][name])
+
+
 def test_one_process_is_named_among_those_to_trust() -> None:
     """If this fails, "nobody else" is said of parties whose memory one process shared."""
     for variant in RUNS:

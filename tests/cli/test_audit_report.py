@@ -265,6 +265,20 @@ def test_a_measurement_is_shown_as_an_unsigned_file(tmp_path: Path, capsys: Capt
 
 
 @pytest.mark.slow
+def test_a_single_bound_above_the_claim_is_no_alarm_and_is_said(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """If this fails, a reader takes chance for a proof, or does not see the figure at all."""
+    one = {"teacher": "teacher-1", "claim": 4.0, "bounds": {"gdp": {"epsilon": 4.25}}}
+    code, document, _ = audited(tmp_path, capsys, teachers=[one])
+    assert code == 0
+    assert document["warnings"] == []
+    text = measured(document)["text"]
+    assert "no alarm; lower bounds on epsilon 4.25, each" in text
+    assert "A single one above its claim, as here, comes about by chance too." in text
+
+
+@pytest.mark.slow
 def test_a_measurement_above_the_claim_is_an_alarm(tmp_path: Path, capsys: Capture) -> None:
     """If this fails, noise that is too small is reported in small print."""
     alarm = "teacher-1: parametric: epsilon is at least 9, above the claim"
