@@ -322,6 +322,24 @@ def test_a_trainings_epsilon_stands_between_two_others() -> None:
     assert "certainly reaches" not in words(asked("default")[1]["accountant"])
 
 
+def test_who_counted_the_persons_of_a_training_is_named() -> None:
+    """If this fails, a training that promises persons gets no report, or others' word."""
+    source, _ = asked("trainings")
+    agreement = source.agreement
+    assert agreement.privacy is not None
+    persons = replace(agreement, privacy=replace(agreement.privacy, unit="person"))
+    facts = replace(source.verdict.facts, agreement=persons)
+    made = replace(
+        source,
+        verdict=replace(source.verdict, facts=facts),
+        facts=replace(source.facts, agreement=persons),
+    )
+    (found,) = [found for found in answer(made) if found.id == "unit"]
+    (point,) = [p for p in found.points if p.status == "attested"]
+    assert "at most 1 record added anything" in point.text
+    assert point.by == ("teacher-1", "teacher-2", "teacher-4")
+
+
 def test_a_loss_rests_on_noise_that_nobody_saw() -> None:
     """If this fails, a charged epsilon passes for one that was kept."""
     for variant in ("default", "trainings"):

@@ -47,13 +47,15 @@ def unit(source: Source) -> Answer:
         _other_units(source),
     ]
     if promise.unit == "person":
+        trained = source.agreement.route == PRIVATE_TRAINING
+        most = f"{promise.max_records:,} record{'' if promise.max_records == 1 else 's'}"
         points.append(
             source.claim(
-                "private-summary",
-                f"That of each person no more than {promise.max_records:,} records added anything, "
-                "by the ids of persons in the institution's own data, and a record without an id "
-                "nothing. Somebody under two ids counts as two persons.",
-                at=agreed("privacy.max_records"),
+                "private-training" if trained else "private-summary",
+                f"That of each person at most {most} added anything, by the ids of persons in the "
+                "institution's own data, and a record without an id nothing. Somebody under two "
+                "ids counts as two persons.",
+                at=[*source.word_in_receipt, *agreed("privacy.max_records")],
             )
         )
     return Answer("unit", asked, topic, f"The unit is {words}, at one teacher.", tuple(points))
