@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser, kind: Any) -> None:
         "--runs",
         metavar="R",
         type=whole(1),
-        default=1,
         help="with --canaries: audit R releases together against their composed claim (default: 1)",
     )
 
@@ -63,8 +62,9 @@ def run(options: argparse.Namespace) -> int:
     states = files.signature_states(agreement)
     files.check_signatures({n: state for n, state in states.items() if state != "missing"})
     audited_teachers(agreement, options.teacher)
+    runs = options.runs or 1
     progress = Progress()
-    progress.say(_announced(agreement, options.canaries, options.runs))
+    progress.say(_announced(agreement, options.canaries, runs))
 
     def told(teacher: str, done: int, total: int) -> None:
         progress.say(f"  {teacher}: {done:,} of {total:,}")
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             agreement,
             canaries=options.canaries,
             teachers=options.teacher,
-            runs=options.runs,
+            runs=runs,
             progress=told,
         )
     digest = agreement_hash(agreement)

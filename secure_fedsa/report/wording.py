@@ -39,6 +39,10 @@ SIMULATED_NOISE = (
     "SIMULATED NOISE: protects nobody. The noise came from a seed, so that anyone can subtract "
     "it. No differential privacy holds for this run, whatever epsilon it names. It is a test."
 )
+SELECTION_ATTESTED = (
+    "That the selected teachers had the best scores is attested by the parties that signed "
+    "the receipt: nobody else can work it out again."
+)
 ACCURACY_NAMES = {
     "student": "Student (with the public encoder)",
     "student_network": "Student network (alone, raw records)",
@@ -215,10 +219,7 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "only the composition of differential privacy is claimed, in each teacher's ledger. "
             "A person with records at several teachers composes over them."
         ),
-        (
-            "That the selected teachers had the best scores is attested by the parties that signed "
-            "the receipt: nobody else can work it out again."
-        ),
+        SELECTION_ATTESTED,
     ]
     limits += [STUDENT_TIMES] if facts.plan.student else []
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]

@@ -122,6 +122,31 @@ def test_what_cannot_be_audited_exits_with_2(
     assert read.out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "one of the arguments --report --canaries is required"),
+        (["--report", "--canaries", "100"], "not allowed with argument --report"),
+        (["--report", "--runs", "1"], "--runs cannot be used with --report"),
+        (["--report", "--teacher", "a"], "--teacher cannot be used with --report"),
+        (["--canaries", "100", "--trust", "x"], "--trust cannot be used with --canaries"),
+        (["--canaries", "100", "--out", "x"], "--out cannot be used with --canaries"),
+        (
+            ["--canaries", "100", "--trust", "x", "--audit-result", "x"],
+            "--trust and --audit-result cannot be used with --canaries",
+        ),
+    ],
+)
+def test_one_kind_of_audit_with_its_own_options(
+    arguments: list[str], said: str, capsys: Capture
+) -> None:
+    """If this fails, somebody believes that --trust checked keys, or that --teacher chose one."""
+    assert main(["audit", str(EXAMPLES / "hospitals.toml"), *arguments]) == 2
+    read = capsys.readouterr()
+    assert said in read.err
+    assert read.out == ""
+
+
 def test_an_agreement_that_keeps_no_promise_is_not_measured(
     tmp_path: Path, capsys: Capture
 ) -> None:
@@ -139,9 +164,11 @@ def test_a_signature_that_is_not_of_this_text_is_refused(signed: Path, capsys: C
     assert "signatures" in capsys.readouterr().err
 
 
-def test_help_shows_an_example(capsys: Capture) -> None:
-    """Nobody guesses how many canaries are many."""
+def test_help_shows_an_example_of_both_kinds(capsys: Capture) -> None:
+    """Nobody guesses how many canaries are many, or that the two kinds ask for different things."""
     with pytest.raises(SystemExit) as stopped:
         main(["audit", "--help"])
     assert stopped.value.code == 0
-    assert "secure-fedsa audit agreement.toml --canaries 16000" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "secure-fedsa audit agreement.toml --canaries 16000" in told
+    assert "secure-fedsa audit demo-run --report --trust keys.toml" in told
