@@ -514,3 +514,20 @@ def test_the_draft_has_the_registrys_fields(variant: str) -> None:
     if variant != "models":
         assert parameters["epsilon"] == honest(variant).summary["epsilon"]
         assert set(parameters) == {"epsilon", "delta", "rho"}
+
+
+def test_the_students_own_promise_is_its_word_and_nothing_else_is_promised_to_it() -> None:
+    """If this fails, an officer reads that labelled records are protected where they are not."""
+    name = "epsilon for one labelled record of the student"
+    made = honest("private-student")
+    (point,) = (
+        p for p in asked("private-student")[1]["unit"].points if name in {f.name for f in p.figures}
+    )
+    assert (point.status, point.by) == ("attested", ("student",))
+    (told,) = (f.value for f in point.figures if f.name == name)
+    assert told == pytest.approx(made.summary["student_privacy"]["epsilon"], rel=1e-6)
+    assert "comes from public probes" in words(asked("private-student")[1]["choices"])
+    for variant in ("default", "trainings"):
+        assert name not in figures(asked(variant)[1]["unit"])
+        assert "records are NOT protected" in words(asked(variant)[1]["unit"])
+        assert "without noise" in words(asked(variant)[1]["choices"])

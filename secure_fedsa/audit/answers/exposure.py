@@ -24,7 +24,9 @@ def not_covered(source: Source) -> Answer:
             if text != wording.SELECTION_ATTESTED  # among the choices
         ),
     ]
-    text = "The student's own records, and facts about institutions as a whole."
+    text = "Facts about institutions as a whole."
+    if source.agreement.student_privacy is None:
+        text = "The student's own records, and facts about institutions as a whole."
     if not source.private:
         text = f"Everything. {NO_BOUND}"
     return Answer("not-covered", asked, topic, text, tuple(points))

@@ -45,6 +45,7 @@ def unit(source: Source) -> Answer:
             ],
         ),
         _other_units(source),
+        _student(source),
     ]
     if promise.unit == "person":
         trained = source.agreement.route == PRIVATE_TRAINING
@@ -66,7 +67,7 @@ def _other_units(source: Source) -> Point:
     figures = [
         bound(f"epsilon for {claim.unit}", claim.epsilon)
         for claim in source.by_view.units
-        if claim.epsilon is not None
+        if claim.epsilon is not None and claim.id != "student-record"
     ]
     exact = ""
     if source.agreement.route == PRIVATE_TRAINING:
@@ -75,9 +76,22 @@ def _other_units(source: Source) -> Point:
         source.accounting_claim,
         f"What the noise that was charged promises to which unit, at the agreed delta{exact}. A "
         "person with more records than a line says, or at more teachers, loses more. An "
-        "institution as a whole, and the student's records, are promised nothing.",
+        "institution as a whole is promised nothing.",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
+    )
+
+
+def _student(source: Source) -> Point:
+    """Return what the student's own labelled records are promised."""
+    (known,) = (claim for claim in source.by_view.units if claim.id == "student-record")
+    if source.agreement.student_privacy is None:
+        return source.missing(f"A promise to the student. {known.why}")
+    return source.claim(
+        "student-summary",
+        f"One labelled record of the student. {known.why}",
+        figures=[bound(f"epsilon for {known.unit}", known.epsilon)],
+        at=[*summed_up("/student_privacy"), *agreed("student_privacy")],
     )
 
 

@@ -84,7 +84,11 @@ def _variant(source: Source) -> dict[str, Any]:
         "data_domain": f"{domain}.",
         "unprotected_quantities": (
             "The institutions' classes, who was selected, and all else that the agreement says; "
-            "the student's own labelled records."
+            + (
+                "the student's own labelled records."
+                if source.agreement.student_privacy is None
+                else "the student's test records."
+            )
         ),
     }
 

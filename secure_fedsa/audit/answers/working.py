@@ -227,10 +227,7 @@ def choices(source: Source) -> Answer:
             figures=[figure("rosters", source.facts.roster.number)],
             at=[(source.roster_file, "/body/number")],
         ),
-        source.missing(
-            "Protection of the student's choices: its question to the teachers comes from its own "
-            "labelled records, without noise.",
-        ),
+        _question(source),
         source.missing(
             "That the parties ran code in which no other choice can depend on private records.",
             how=f"`{LIST_OF_CHOICES}` of the software lists every parameter that could, and what "
@@ -253,6 +250,20 @@ def choices(source: Source) -> Answer:
     if agreement.route == ENCRYPTION_ONLY:
         text = "Yes: who is selected depends on the models themselves, and no noise covers that."
     return Answer("choices", asked, topic, text, tuple(points))
+
+
+def _question(source: Source) -> Point:
+    if source.agreement.student_privacy is None:
+        return source.missing(
+            "Protection of the student's choices: its question to the teachers comes from its own "
+            "labelled records, without noise.",
+        )
+    return source.claim(
+        "student-summary",
+        "The student's question to the teachers comes from public probes, and none of its choices "
+        "looks at its labelled records but through their one noisy summary.",
+        at=agreed("student_privacy"),
+    )
 
 
 def _selection(source: Source) -> Point:
