@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from secure_fedsa.agreement import PRIVATE_TRAINING
 from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
+from secure_fedsa.planning.unit_claims import UnitClaim
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
@@ -64,11 +66,7 @@ def unit(source: Source) -> Answer:
 
 def _other_units(source: Source) -> Point:
     """Return what the same noise promises to larger units."""
-    figures = [
-        bound(f"epsilon for {claim.unit}", claim.epsilon)
-        for claim in source.by_view.units
-        if claim.epsilon is not None and claim.id != "student-record"
-    ]
+    figures = _bounds(claim for claim in source.by_view.units if claim.id != "student-record")
     exact = ""
     if source.agreement.route == PRIVATE_TRAINING:
         exact = ", if it were exact: that of a training is floating-point"
@@ -82,6 +80,14 @@ def _other_units(source: Source) -> Point:
     )
 
 
+def _bounds(claims: Iterable[UnitClaim]) -> list[Figure]:
+    return [
+        bound(f"epsilon for {claim.unit}", claim.epsilon)
+        for claim in claims
+        if claim.epsilon is not None
+    ]
+
+
 def _student(source: Source) -> Point:
     """Return what the student's own labelled records are promised."""
     (known,) = (claim for claim in source.by_view.units if claim.id == "student-record")
@@ -90,7 +96,7 @@ def _student(source: Source) -> Point:
     return source.claim(
         "student-summary",
         f"One labelled record of the student. {known.why}",
-        figures=[bound(f"epsilon for {known.unit}", known.epsilon)],
+        figures=_bounds([known]),
         at=[*summed_up("/student_privacy"), *agreed("student_privacy")],
     )
 
