@@ -30,6 +30,7 @@ from secure_fedsa.agreement_tables import (
     Promise,
     Protection,
     Publish,
+    Retention,
     Route,
     Saliency,
     Selection,
@@ -57,6 +58,7 @@ __all__ = [
     "Promise",
     "Protection",
     "Publish",
+    "Retention",
     "Route",
     "Saliency",
     "Selection",
@@ -71,6 +73,7 @@ __all__ = [
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
 _OPTIONAL = frozenset(
     {"signatures", "classes", "stated", "privacy", "training", "answers", "student_privacy"}
+    | {"retention"}
 )
 _OF_ROUTES = frozenset({"privacy", "training", "answers", "student_privacy"})
 
@@ -95,6 +98,7 @@ class Agreement:
         answers: For the routes whose teachers are models.
         student_privacy: What is promised about the student's own labelled records; None if
             nothing is. For noisy-release only.
+        retention: How long parties keep what runs leave with them; None if that is not agreed.
     """
 
     version: int
@@ -115,6 +119,7 @@ class Agreement:
     training: Training | None = None
     answers: Answers | None = None
     student_privacy: StudentPrivacy | None = None
+    retention: Retention | None = None
     signatures: dict[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines import retention
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.preflight import (
     check_brought,
@@ -136,6 +137,7 @@ class LocalSite:
         self._build = build
         self._asked = asked or self._encode_asked
         self._suite = suite_of(agreement)
+        self.kept: tuple[retention.Kept, ...] | None = None
         if self.noise.seeded and not agreement.simulation:
             raise AgreementError(
                 "simulation",
@@ -287,7 +289,8 @@ class LocalSite:
         It depends on private records: it stays in the state folder, and that it could not be
         written is not shown to anybody either.
         """
-        tell_operator(self.folder, {"agreement": self.agreement_hash, **notes})
+        dated = retention.stamp(self.agreement.retention)
+        tell_operator(self.folder, {**dated, "agreement": self.agreement_hash, **notes})
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
         """Make a record durable; the same record again changes nothing."""
@@ -346,9 +349,33 @@ class LocalSite:
         return self._build(released)
 
     def note_erasure(self, run_id: str) -> None:
-        """Log that the run's keys and signals are gone."""
+        """Log that the run's keys and signals are gone, and what ``[retention]`` has removed."""
+        agreed, more = self.agreement.retention, []
+        if agreed is not None:
+            self.kept = retention.keep_log_short(self.folder, agreed, retention.now())
+            more = retention.note_items([retention.log_item(agreed)], self.kept)
         if self.ledger is not None and run_id:
             made = "noisy summary" if self.agreement.answers is None else "model's signals"
-            items = ["sealing key", "mask values", made, "reply randomness"]
+            items = ["sealing key", "mask values", made, "reply randomness", *more]
             if run_id in self._books.books().charges:
                 self._books.record("erasure", run_id, {"items": items})
+
+    def give_up(self) -> None:
+        """Erase a run that was cut off longer ago than ``[retention]`` allows.
+
+        Raises:
+            LedgerError: If the ledger is damaged.
+            StorageError: If it cannot be erased.
+        """
+        agreed = self.agreement.retention
+        assert agreed is not None
+        kept = retention.give_up(
+            self.folder, agreed, retention.now(), self.ledger, self.agreement_hash
+        )
+        if kept:
+            raise StorageError(
+                f"{self.me} was cut off in a run longer ago than {agreed.unfinished_days} days "
+                "(retention.unfinished_days), and it could not be erased.",
+                why=kept[0].why,
+                do="Nothing was charged. Remove it by hand, then run again.",
+            )
