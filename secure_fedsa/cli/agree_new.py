@@ -171,6 +171,20 @@ def _add_terms(group: Any) -> None:
         help="classes of the student's task (default: those of --data)",
     )
     group.add_argument(
+        "--log-days",
+        metavar="N",
+        type=whole(0),
+        help="days that parties keep lines of their local logs (default: no limit is agreed; with "
+        "--unfinished-days 90)",
+    )
+    group.add_argument(
+        "--unfinished-days",
+        metavar="N",
+        type=whole(1),
+        help="days after which a run that was cut off is given up and erased (default: no limit "
+        "is agreed; with --log-days 30)",
+    )
+    group.add_argument(
         "--records",
         metavar="N",
         type=whole(1),
@@ -337,6 +351,8 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         student_epsilon=arguments.student_epsilon,
         student_budget=arguments.student_budget,
         student_classes=_student_classes(arguments, public),
+        log_days=arguments.log_days,
+        unfinished_days=arguments.unfinished_days,
     )
 
 

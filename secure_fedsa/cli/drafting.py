@@ -24,6 +24,7 @@ from secure_fedsa.agreement import (
     Promise,
     Protection,
     Publish,
+    Retention,
     Route,
     Saliency,
     Selection,
@@ -45,6 +46,7 @@ MODEL_THRESHOLD = 0.5
 """Of models trained without noise, whose alignment is larger (docs/decisions/0014)."""
 RUNS_IN_BUDGET = 10
 LEAST_DATA_SET_BUDGET = 20.0
+LOG_DAYS, UNFINISHED_DAYS = 90, 30
 ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
 CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
 MOST_ASKED = {"sketch": 2000, "gram": 1000, "scatter": 5000}
@@ -82,6 +84,9 @@ class Choices:
         student_epsilon: Privacy loss bound of the student's labelled records; None for no promise.
         student_budget: Epsilon of all uses of those records; None for ten summaries'.
         student_classes: Classes of the student's task; used with ``student_epsilon`` only.
+        log_days: Days that lines of local logs are kept; None as ``unfinished_days`` has it.
+        unfinished_days: Days after which a run that was cut off is given up; with neither, no
+            limits are agreed.
     """
 
     title: str
@@ -104,6 +109,8 @@ class Choices:
     student_epsilon: float | None = None
     student_budget: float | None = None
     student_classes: int = 0
+    log_days: int | None = None
+    unfinished_days: int | None = None
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -174,6 +181,7 @@ def draft(
         training=_training(choices) if choices.route == PRIVATE_TRAINING else None,
         answers=answers,
         student_privacy=_student(choices, encoder),
+        retention=_retention(choices),
         protection=Protection(dp=private, he=choices.encryption, masks=choices.encryption),
         saliency=Saliency(
             directions=scale.directions,
@@ -235,6 +243,17 @@ def _student(choices: Choices, encoder: PublicEncoder) -> StudentPrivacy | None:
         budget=choices.student_budget or RUNS_IN_BUDGET * epsilon,
         classes=choices.student_classes,
         directions=max(1, min(choices.student_classes - 1, encoder.dimension)),
+    )
+
+
+def _retention(choices: Choices) -> Retention | None:
+    """Return how long parties keep what runs leave, if either limit is asked for."""
+    log, unfinished = choices.log_days, choices.unfinished_days
+    if log is None and unfinished is None:
+        return None
+    return Retention(
+        local_log_days=LOG_DAYS if log is None else log,
+        unfinished_days=UNFINISHED_DAYS if unfinished is None else unfinished,
     )
 
 

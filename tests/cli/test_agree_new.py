@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secure_fedsa.agreement import Agreement, Stated, parse
+from secure_fedsa.agreement import Agreement, Retention, Stated, parse
 from secure_fedsa.cli.agreement_text import to_text
 from secure_fedsa.cli.agreement_words import WORDS
 from secure_fedsa.cli.main import main
@@ -57,7 +57,8 @@ def test_every_entry_is_explained(drafted: Path) -> None:
     assert all(len(line) <= 100 or " = " in line for line in lines)
     clauses = set()
     agreement = read(drafted)
-    promised = replace(agreement, student_privacy=STUDENT_PROMISE)
+    kept = Retention(local_log_days=30, unfinished_days=7)
+    promised = replace(agreement, student_privacy=STUDENT_PROMISE, retention=kept)
     for known in (promised, *(changed(agreement) for changed in ROUTES.values())):
         for entry in fields(known):
             clauses.add(entry.name)
@@ -84,6 +85,10 @@ def test_a_text_says_exactly_what_its_agreement_says(drafted: Path) -> None:
         (("--student-epsilon", "2"), "student_privacy.epsilon", 2.0),
         (("--student-epsilon", "2", "--student-budget", "3"), "student_privacy.budget", 3.0),
         (("--student-epsilon", "2", "--student-classes", "5"), "student_privacy.classes", 5),
+        (("--log-days", "0"), "retention.local_log_days", 0),
+        (("--log-days", "5"), "retention.unfinished_days", 30),
+        (("--unfinished-days", "3"), "retention.unfinished_days", 3),
+        (("--unfinished-days", "3"), "retention.local_log_days", 90),
         (("--budget", "9"), "privacy.agreement_budget", 9.0),
         (("--data-set-budget", "99"), "privacy.data_set_budget", 99.0),
         (("--select", "3"), "selection.select", 3),
