@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "agree check": (["agree", "check", "{}/absent.toml"], 2),
     "plan": (["plan", "{}/absent.toml"], 2),
     "run": (["run", "{}/absent.toml", "--data", "{}/data", "--states", "{}/states"], 2),
-    "erase": (["erase", "{}/states/student", "--agreement", "{}/agreement.toml"], 2),
+    "erase": (["erase", "{}/states/student", "--agreement", "{}/absent.toml"], 2),
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
     "audit": (["audit", "{}/absent", "--canaries", "10"], 2),

@@ -22,6 +22,7 @@ from secure_fedsa.agreement_tables import (
     Party,
     Privacy,
     Promise,
+    Retention,
     Route,
     Stated,
     StudentPrivacy,
@@ -243,6 +244,7 @@ def test_the_agreements_entries_are_the_codes() -> None:
         "training": Training,
         "answers": Answers,
         "student_privacy": StudentPrivacy,
+        "retention": Retention,
     }
     assert listed == {
         section.name: [entry.name for entry in fields(hints[section.name])]

@@ -410,6 +410,8 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
     by["erasure"] = everybody
+    if "retention" in terms:
+        by["retention"] = everybody
     if "student_privacy" in terms:
         by["student-summary"] = names(terms, "student")
     by["student-training"] = names(terms, "student")
