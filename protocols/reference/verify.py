@@ -72,8 +72,8 @@ def b_agreement(r: Any) -> None:
         line in raw.split(b"\n"))); content = formed("agreement", tomllib.loads(raw.decode()))
     signatures, parties = content.pop("signatures"), content["parties"]
     for party in parties.values(): party.setdefault("classes", [])
-    missing = dict.fromkeys("answers privacy neighbours delta student_privacy retention".split())
-    r.v = v = types.SimpleNamespace(**missing | content, hash=digest("agreement", content), own={})
+    r.v = v = types.SimpleNamespace(**dict.fromkeys(["answers", "privacy", "neighbours", "delta",
+        "student_privacy", "retention"]) | content, hash=digest("agreement", content), own={})
     for name in SECTIONS.split(): vars(v).update(content.get(name, {"unit": None}))
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
     v.the = {role: name for name, role in v.roles.items()}

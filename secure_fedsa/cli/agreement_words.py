@@ -224,8 +224,8 @@ WORDS: dict[str, str] = {
         "Copies below the file system, snapshots and backups are not reached."
     ),
     "retention.local_log_days": (
-        "Days that a line of a party's local log is kept; 0: until the run's end. Checked at each "
-        "run's end, and by: secure-fedsa erase"
+        "Days that a line of a party's local log is kept; 0: until the run's end. Checked when a "
+        "run begins and ends, and by: secure-fedsa erase"
     ),
     "retention.unfinished_days": (
         "Days after which a run that was cut off is given up: its keys, masks and signals are "

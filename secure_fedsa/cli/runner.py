@@ -259,9 +259,7 @@ class Runner:
     def _tell_kept(self, run: LocalRun) -> None:
         for name, site in run.sites.items():
             for entry in site.kept or ():
-                self.progress.say(
-                    f"WARNING: {name} could not remove its {entry.item}. {entry.why}"
-                )
+                self.progress.say(f"WARNING: {name} could not remove its {entry.item}. {entry.why}")
 
     def _announce_earlier(self, run: LocalRun) -> None:
         first, privacy = run.agreement.teachers[0], run.agreement.privacy

@@ -136,6 +136,7 @@ class LocalRun:
 
     Raises:
         AgreementError: If the agreement cannot hold, or a signature is missing or wrong.
+        StorageError: If what was kept as long as ``[retention]`` allows cannot be removed.
     """
 
     def __init__(
@@ -181,16 +182,21 @@ class LocalRun:
             )
             for name, party in agreement.parties.items()
         }
-        self.given_up = self._give_up()
+        self.given_up = self._keep_to_limits()
 
-    def _give_up(self) -> bool:
-        """Erase a run that was cut off longer ago than was agreed; return if there was one."""
+    def _keep_to_limits(self) -> bool:
+        """Remove what was kept as long as was agreed; return if a run was given up for that.
+
+        Before anything is charged: at the end a party that cannot remove it would not sign.
+        """
         agreed, now = self.agreement.retention, retention.now()
         if agreed is None:
             return False
         moved = {name: retention.last_moved(state, now) for name, state in self.states.items()}
         ended = [time for time in moved.values() if time is not None]
         over = bool(ended) and retention.is_of_age(max(ended), agreed, now)
+        for site in self.sites.values():
+            site.keep_log_short()
         found = False
         for name, state in self.states.items():
             if (over and moved[name] is not None) or retention.leftover(state):

@@ -1,8 +1,8 @@
 """How long a party keeps what runs leave in its state folder, by the agreement's ``[retention]``.
 
-Two things are limited: lines of the local log, and a run that was cut off and never taken up. What a
-finished run leaves secret is erased at its end whether or not there is the table. Ledger and release
-log are never touched: they are the record of what was spent and opened.
+Two things are limited: lines of the local log, and a run that was cut off and never taken up.
+What is secret of a run that ends is erased at its end whether or not there is the table. Ledger and
+release log are never touched: they are the record of what was spent and opened.
 
 Nothing that others see depends on how many lines there are, or on there being any: what was trained
 on may have made them. Only the party's own operator is told.

@@ -360,6 +360,16 @@ class LocalSite:
             if run_id in self._books.books().charges:
                 self._books.record("erasure", run_id, {"items": items})
 
+    def keep_log_short(self) -> None:
+        """Remove from the local log, before a run, what ``[retention]`` has come of age.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        agreed = self.agreement.retention
+        assert agreed is not None
+        self._refuse(retention.keep_log_short(self.folder, agreed, retention.now()))
+
     def give_up(self) -> None:
         """Erase a run that was cut off longer ago than ``[retention]`` allows.
 
@@ -372,10 +382,13 @@ class LocalSite:
         kept = retention.give_up(
             self.folder, agreed, retention.now(), self.ledger, self.agreement_hash
         )
-        if kept:
+        self._refuse(kept)
+
+    def _refuse(self, kept: tuple[retention.Kept, ...]) -> None:
+        for entry in kept:
             raise StorageError(
-                f"{self.me} was cut off in a run longer ago than {agreed.unfinished_days} days "
-                "(retention.unfinished_days), and it could not be erased.",
-                why=kept[0].why,
-                do="Nothing was charged. Remove it by hand, then run again.",
+                f"{self.me} keeps what the agreement's [retention] has it remove, and it could not "
+                f"remove it: {entry.item}.",
+                why=entry.why,
+                do="Nothing was charged. Put that right, then run again.",
             )

@@ -146,9 +146,7 @@ def test_what_cannot_be_removed_is_said_and_left_alone(tmp_path: Path, kind: str
     assert str(tmp_path) not in items[1]
 
 
-def test_another_users_log_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_users_log_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that somebody else put there is not this party's to replace."""
     (tmp_path / LOCAL_LOG_FILE).write_bytes(line(400))
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -196,7 +194,7 @@ def test_every_party_keeps_to_it_at_the_runs_end(tmp_path: Path) -> None:
         assert not any(entry.get("old") for entry in entries)
         assert all(retention._date(entry["day"]) for entry in entries)
         assert entries[-1]["erased"] == ["local log after 30 days"]
-        assert (entries[-1]["lines_removed"], entries[-1]["not_erased"]) == (1, {})
+        assert (entries[0]["lines_removed"], entries[-1]["not_erased"]) == (1, {})
     assert notes(run, "teacher-1", "erasure") == [
         {
             "items": [
@@ -243,6 +241,18 @@ def test_who_could_not_remove_says_so_and_signs_when_it_could(tmp_path: Path) ->
     assert again.own_record("teacher-1").kept == ()
     assert notes(again, "teacher-1", "erasure")[1]["items"][-1] == "local log after 30 days"
     assert len(again.charged(outcome.run_id)) == 4
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "folder", "pipe", "no room"])
+def test_a_log_that_could_not_be_made_shorter_is_found_before_any_charge(
+    tmp_path: Path, kind: str
+) -> None:
+    """Found at the end, it would have cost a charge."""
+    made = world(tmp_path)
+    made.agreement()
+    hostile(tmp_path / "key-holder", kind)
+    with pytest.raises(StorageError, match=r"key-holder keeps what .* Nothing was charged"):
+        made.local_run()
 
 
 def test_the_note_does_not_tell_whether_there_was_a_log(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ TABLES: dict[type[Any], str] = {
     agreement_tables.Selection: "selection.",
     agreement_tables.Publish: "publish.",
     agreement_tables.Limits: "limits.",
+    agreement_tables.Retention: "retention.",
 }
 """Where each type's entries stand in an agreement."""
 
