@@ -66,7 +66,7 @@ def _erase(arguments: argparse.Namespace) -> int:
     if given_up:
         items.append(retention.run_item(agreed))
         ledger = _ledger(agreement, party, state)
-        kept += retention.give_up(state, agreed, now, ledger, digest)
+        kept += retention.give_up(state, agreed, now, ledger)
     removed = [item for item in items if item not in {entry.item for entry in kept}]
     if arguments.json:
         values = {
@@ -139,9 +139,10 @@ def _is_over(state: Path, agreed: Retention) -> bool:
 
 def _ledger(agreement: Agreement, party: str, state: Path) -> Ledger | None:
     """Return a teacher's ledger, where there is one."""
-    from secure_fedsa.engines.own_files import LEDGER_FILE, open_ledger
+    from secure_fedsa.engines.own_files import open_ledger
     from secure_fedsa.messages import TEACHER
+    from secure_fedsa.privacy.ledger import FILE_NAME
 
-    if agreement.parties[party].role != TEACHER or not (state / LEDGER_FILE).exists():
+    if agreement.parties[party].role != TEACHER or not (state / FILE_NAME).exists():
         return None
     return open_ledger(state, delta=1e-5)

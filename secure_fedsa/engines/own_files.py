@@ -17,7 +17,7 @@ from secure_fedsa.wire import canonical
 
 LOCAL_LOG_FILE = "local-log.jsonl"
 _HEAD_FILE = "ledger-head"
-_LOCK_TRIES, _LOCK_SECONDS = 50, 0.1
+_LOCK_TRIES, _LOCK_SECONDS = 1000, 0.005
 
 
 def open_ledger(folder: Path, *, delta: float) -> Ledger:

@@ -259,7 +259,7 @@ def leftover(folder: Path) -> bool:
 
 
 def give_up(
-    folder: Path, retention: Retention, time: datetime, ledger: Ledger | None, agreement_hash: str
+    folder: Path, retention: Retention, time: datetime, ledger: Ledger | None
 ) -> tuple[Kept, ...]:
     """Give up a run that was cut off: its key is overwritten, its journal removed, notes taken.
 
@@ -268,7 +268,6 @@ def give_up(
         retention: What was agreed.
         time: Now.
         ledger: A teacher's ledger; its charge stays, and what became of it is noted.
-        agreement_hash: The agreement's hash.
 
     Returns:
         What could not be removed; empty if nothing is left to remove.
@@ -288,7 +287,7 @@ def give_up(
     except (OSError, StorageError) as error:
         kept = (Kept(item, _why(error)),)
     if ledger is not None:
-        _note(ledger, run_id, retention, kept, agreement_hash)
+        _note(ledger, run_id, retention, kept)
     tell_erasure(folder, [item], kept, time)
     return kept
 
@@ -320,17 +319,15 @@ def _remove(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _note(
-    ledger: Ledger, run_id: str, retention: Retention, kept: tuple[Kept, ...], agreement_hash: str
-) -> None:
-    """Note in a teacher's ledger that a charge bought nothing, and that its run was given up."""
+def _note(ledger: Ledger, run_id: str, retention: Retention, kept: tuple[Kept, ...]) -> None:
+    """Note in a teacher's ledger that a charge bought nothing, and that its run was given up.
+
+    A run that has not noted its id is that of the newest charge without an erasure, if there is
+    one: a state folder has one run at a time.
+    """
     books = ledger.books()
     done = {(note["kind"], note["run_id"]) for note in books.notes}
-    open_runs = [
-        name
-        for name, charge in books.charges.items()
-        if charge.agreement == agreement_hash and ("erasure", name) not in done
-    ]
+    open_runs = [name for name in books.charges if ("erasure", name) not in done]
     run_id = run_id or (open_runs[-1] if open_runs else "")
     if run_id not in books.charges:
         return

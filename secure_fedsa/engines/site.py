@@ -379,10 +379,7 @@ class LocalSite:
         """
         agreed = self.agreement.retention
         assert agreed is not None
-        kept = retention.give_up(
-            self.folder, agreed, retention.now(), self.ledger, self.agreement_hash
-        )
-        self._refuse(kept)
+        self._refuse(retention.give_up(self.folder, agreed, retention.now(), self.ledger))
 
     def _refuse(self, kept: tuple[retention.Kept, ...]) -> None:
         for entry in kept:

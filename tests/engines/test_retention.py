@@ -30,7 +30,7 @@ PLAIN = {
 }
 
 
-def line(days_ago: int | str | None, **more: Any) -> bytes:
+def line(days_ago: float | str | None, **more: Any) -> bytes:
     """Return a line of a local log."""
     entry: dict[str, Any] = {"records": 5, **more}
     if isinstance(days_ago, int):
@@ -159,7 +159,7 @@ def test_nobody_writes_while_the_log_is_made_shorter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entry that was written in between would be lost."""
-    monkeypatch.setattr("secure_fedsa.engines.own_files._LOCK_SECONDS", 0.001)
+    monkeypatch.setattr("secure_fedsa.engines.own_files._LOCK_TRIES", 3)
     (tmp_path / LOCAL_LOG_FILE).write_bytes(line(400))
     with local_log_lock(tmp_path):
         assert retention.keep_log_short(tmp_path, AGREED, NOW)
@@ -210,7 +210,7 @@ def test_every_party_keeps_to_it_at_the_runs_end(tmp_path: Path) -> None:
 
 def test_without_the_table_nothing_is_removed_or_dated(tmp_path: Path) -> None:
     """Whoever did not agree to it must find all as it was."""
-    made = make_world(tmp_path, **PLAIN)
+    made = world(tmp_path, retention=None)
     (tmp_path / "teacher-1").mkdir()
     (tmp_path / "teacher-1" / LOCAL_LOG_FILE).write_bytes(line(4000))
     run = made.local_run()
@@ -257,7 +257,7 @@ def test_a_log_that_could_not_be_made_shorter_is_found_before_any_charge(
 
 def test_the_note_does_not_tell_whether_there_was_a_log(tmp_path: Path) -> None:
     """With private-training a line means that a training failed: a fact about records."""
-    found = []
+    found: list[list[str]] = []
     for lines in (None, b"", line(400) * 3, line(1)):
         folder = tmp_path / str(len(found))
         folder.mkdir()
@@ -297,7 +297,7 @@ def test_a_run_cut_off_long_ago_is_given_up(tmp_path: Path) -> None:
     """Else the keys and the noisy summary of a run that nobody takes up lie there for ever."""
     made = world(tmp_path)
     first = cut_off(made)
-    (charged,) = (list(_books(first, "teacher-1").charges) for _ in range(1))
+    charged = list(_books(first, "teacher-1").charges)
     age(tmp_path, 6.9)
     assert made.local_run().given_up is False
     assert (tmp_path / "teacher-1" / "run" / "wrapping.key").exists()
@@ -318,6 +318,35 @@ def _books(run: LocalRun, name: str) -> Any:
     ledger = run.sites[name].ledger
     assert ledger is not None
     return ledger.books()
+
+
+def test_a_run_whose_folder_was_never_written_goes_too(tmp_path: Path) -> None:
+    """Its messages would lie there for ever; but its result was there, so no charge is burned."""
+    made = world(tmp_path)
+    outcome = made.local_run().execute()
+    age(tmp_path, 8)
+    run = made.local_run()
+    assert run.given_up is True
+    assert not list(tmp_path.glob("*/run*"))
+    assert notes(run, "teacher-1", "burn") == []
+    books = _books(run, "teacher-1")
+    erasures = [note for note in books.notes if note["kind"] == "erasure"]
+    assert [note["run_id"] for note in erasures] == [outcome.run_id] * 2
+    assert erasures[1]["body"] == {"items": ["unfinished run after 7 days"]}
+
+
+def test_a_journal_that_stays_is_told_to_the_operator(tmp_path: Path) -> None:
+    """Removing it quietly fails where it is a link, say."""
+    made = world(tmp_path)
+    run = made.local_run()
+    run.execute()
+    state = tmp_path / "student"
+    (state / "run").rename(state / "elsewhere")
+    (state / "run").symlink_to(state / "elsewhere")
+    run.discard()
+    entry = log(state)[-1]
+    assert entry["erased"] == []
+    assert set(entry["not_erased"]) == {"messages sent in the run"}
 
 
 def test_one_party_at_work_keeps_the_run(tmp_path: Path) -> None:
