@@ -43,6 +43,8 @@ OF_OTHER_ROUTES = {
     "private-training",
     "stated-training",
     "own-model",
+    "student-summary",
+    "retention",
 }
 
 
