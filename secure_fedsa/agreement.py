@@ -73,7 +73,6 @@ __all__ = [
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
 _OPTIONAL = frozenset(
     {"signatures", "classes", "stated", "privacy", "training", "answers", "student_privacy"}
-    | {"retention"}
 )
 _OF_ROUTES = frozenset({"privacy", "training", "answers", "student_privacy"})
 
@@ -93,12 +92,12 @@ class Agreement:
         custody: Who makes and holds the one-use feature key. With ``aggregator`` the
             student's side can open the sum alone: masks still hide single teachers, and that
             one sum was opened is the aggregator's word.
+        retention: How long parties keep what runs leave with them; None if that is not agreed.
         privacy: The promise; None for encryption-only, which has none.
         training: For private-training only.
         answers: For the routes whose teachers are models.
         student_privacy: What is promised about the student's own labelled records; None if
             nothing is. For noisy-release only.
-        retention: How long parties keep what runs leave with them; None if that is not agreed.
     """
 
     version: int
@@ -115,11 +114,11 @@ class Agreement:
     selection: Selection
     publish: Publish
     limits: Limits
+    retention: Retention | None = None
     privacy: Promise | None = None
     training: Training | None = None
     answers: Answers | None = None
     student_privacy: StudentPrivacy | None = None
-    retention: Retention | None = None
     signatures: dict[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
@@ -267,7 +266,7 @@ def _build(
         raise AgreementError(clause, "must be a table.")
     hints: dict[str, Any] = {**get_type_hints(kind), **(tables or {})}
     known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
-    optional = _OPTIONAL - set(tables or {})
+    optional = (_OPTIONAL | {"retention"}) - set(tables or {})
     for name in sorted(set(data) - known):
         raise AgreementError(_join(clause, name), "is not an entry of version 1.", do="Remove it.")
     for name in sorted(known - set(data) - optional):

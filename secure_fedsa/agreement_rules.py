@@ -31,9 +31,9 @@ VERSION = 1
 _PARTY = re.compile(PARTY_NAME)
 _HASH = re.compile(r"[0-9a-f]{64}")
 MOST_PARTIES = 200
+MOST_DAYS = 36_500
 MOST_CLASSES = 10_000
 """Classes of the student whose labelled records are summed."""
-MOST_DAYS = 36_500
 _LEAST_OF_TRAINING, _MOST_OF_TRAINING = 1e-9, 1e12
 _MOST_PROBES, _MOST_COLUMNS = 10**6, 4096
 # The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond

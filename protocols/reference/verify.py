@@ -1,7 +1,7 @@
 # ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251, BLE001, TRY301 -- all in 450 lines
 """Verifies run folders by protocols/v1 alone (its pages: enc, drv) without code of secure_fedsa."""
-import base64, functools, hashlib, itertools, json, math, pathlib, re
-import resource, secrets, struct, subprocess, sys, tomllib, types; from typing import Any
+import base64, functools, hashlib, itertools, json, math, pathlib, re, resource, secrets, struct
+import subprocess, sys, tomllib, types; from typing import Any
 import gmpy2, jsonschema, referencing.jsonschema, rfc8785, tenseal as ts  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")

@@ -79,14 +79,14 @@ class Choices:
         custody: Who holds the feature key.
         encryption: False for the arm without encryption and masks.
         publish: What the run folder shows.
+        log_days: Days that lines of local logs are kept; None as ``unfinished_days`` has it.
+        unfinished_days: Days after which a run that was cut off is given up; with neither, no
+            limits are agreed.
         route: What makes the teachers' signals private.
         answers: What models are asked; None for the route noisy-release.
         student_epsilon: Privacy loss bound of the student's labelled records; None for no promise.
         student_budget: Epsilon of all uses of those records; None for ten summaries'.
         student_classes: Classes of the student's task; used with ``student_epsilon`` only.
-        log_days: Days that lines of local logs are kept; None as ``unfinished_days`` has it.
-        unfinished_days: Days after which a run that was cut off is given up; with neither, no
-            limits are agreed.
     """
 
     title: str
@@ -104,13 +104,13 @@ class Choices:
     custody: Literal["key-holder", "aggregator"] = "key-holder"
     encryption: bool = True
     publish: Publish = CHECKABLE
+    log_days: int | None = None
+    unfinished_days: int | None = None
     route: Route = NOISY_RELEASE
     answers: Answers | None = None
     student_epsilon: float | None = None
     student_budget: float | None = None
     student_classes: int = 0
-    log_days: int | None = None
-    unfinished_days: int | None = None
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -181,7 +181,6 @@ def draft(
         training=_training(choices) if choices.route == PRIVATE_TRAINING else None,
         answers=answers,
         student_privacy=_student(choices, encoder),
-        retention=_retention(choices),
         protection=Protection(dp=private, he=choices.encryption, masks=choices.encryption),
         saliency=Saliency(
             directions=scale.directions,
@@ -206,6 +205,18 @@ def draft(
         ),
         publish=choices.publish,
         limits=Limits(reply_seconds=30, silence_seconds=60, max_burned=2),
+        retention=_retention(choices),
+    )
+
+
+def _retention(choices: Choices) -> Retention | None:
+    """Return how long parties keep what runs leave, if either limit is asked for."""
+    log, unfinished = choices.log_days, choices.unfinished_days
+    if log is None and unfinished is None:
+        return None
+    return Retention(
+        local_log_days=LOG_DAYS if log is None else log,
+        unfinished_days=UNFINISHED_DAYS if unfinished is None else unfinished,
     )
 
 
@@ -243,17 +254,6 @@ def _student(choices: Choices, encoder: PublicEncoder) -> StudentPrivacy | None:
         budget=choices.student_budget or RUNS_IN_BUDGET * epsilon,
         classes=choices.student_classes,
         directions=max(1, min(choices.student_classes - 1, encoder.dimension)),
-    )
-
-
-def _retention(choices: Choices) -> Retention | None:
-    """Return how long parties keep what runs leave, if either limit is asked for."""
-    log, unfinished = choices.log_days, choices.unfinished_days
-    if log is None and unfinished is None:
-        return None
-    return Retention(
-        local_log_days=LOG_DAYS if log is None else log,
-        unfinished_days=UNFINISHED_DAYS if unfinished is None else unfinished,
     )
 
 

@@ -356,9 +356,9 @@ class LocalSite:
             more = retention.note_items([retention.log_item(agreed)], self.kept)
         if self.ledger is not None and run_id:
             made = "noisy summary" if self.agreement.answers is None else "model's signals"
-            items = ["sealing key", "mask values", made, "reply randomness", *more]
+            items = ["sealing key", "mask values", made, "reply randomness"]
             if run_id in self._books.books().charges:
-                self._books.record("erasure", run_id, {"items": items})
+                self._books.record("erasure", run_id, {"items": [*items, *more]})
 
     def keep_log_short(self) -> None:
         """Remove from the local log, before a run, what ``[retention]`` has come of age.

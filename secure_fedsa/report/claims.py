@@ -64,14 +64,14 @@ WORDS: dict[str, str] = {
     "one-release": "No other sum of this run was opened.",
     "erasure": "Each signer of the receipt erased its own secret keys, masks and signals of the "
     "run at its end, but for a feature key that the agreement publishes.",
-    "retention": "At the end of the run each signer of the receipt removed from its state folder "
-    "what the agreement's retention table limits, as far as it had come of age.",
     "student-summary": "The student's labelled records were charged to its own ledger and used "
     "through one noisy summary of the agreed strength alone; the query comes from public probes.",
     "student-training": "The student was built from the released sum as agreed.",
     "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
     "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "
     "and model card are as observed.",
+    "retention": "At the end of the run each signer of the receipt removed from its state folder "
+    "what the agreement's retention table limits, as far as it had come of age.",
 }
 """Claim id to one sentence; in the order of the lists."""
 
@@ -120,11 +120,11 @@ def attested(
     claims += [
         ("one-release", {agreement.custodian}),
         ("erasure", signers),
-        *([("retention", signers)] if agreement.retention is not None else []),
         *([("student-summary", student)] if agreement.student_privacy is not None else []),
         ("student-training", student),
         ("accuracy", {agreement.only(AGGREGATOR)}),
         ("sizes-and-times", {agreement.only(AGGREGATOR)}),
+        *([("retention", signers)] if agreement.retention is not None else []),
     ]
     return [{"claim": claim, "by": sorted(names)} for claim, names in claims]
 

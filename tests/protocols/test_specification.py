@@ -240,11 +240,11 @@ def test_the_agreements_entries_are_the_codes() -> None:
     assert noisy == {entry.name for entry in fields(Privacy)} - {e.name for e in fields(Promise)}
     assert listed.pop("signatures") == []
     hints = get_type_hints(Agreement) | {
+        "retention": Retention,
         "privacy": Privacy,
         "training": Training,
         "answers": Answers,
         "student_privacy": StudentPrivacy,
-        "retention": Retention,
     }
     assert listed == {
         section.name: [entry.name for entry in fields(hints[section.name])]

@@ -410,12 +410,12 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
     by["erasure"] = everybody
-    if "retention" in terms:
-        by["retention"] = everybody
     if "student_privacy" in terms:
         by["student-summary"] = names(terms, "student")
     by["student-training"] = names(terms, "student")
     by |= dict.fromkeys(("accuracy", "sizes-and-times"), names(terms, "aggregator"))
+    if "retention" in terms:
+        by["retention"] = everybody
     return [{"claim": claim, "by": sorted(who)} for claim, who in by.items()]
 
 

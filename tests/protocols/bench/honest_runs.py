@@ -86,17 +86,17 @@ KINDS: dict[str, Kind] = {
         3,
         {"protection": _OPEN, "student_privacy": STUDENT_PROMISE},
     ),
-    "limited": Kind(
-        "limits for what runs leave with the parties; without encryption, scores and sum published",
-        3,
-        {"protection": _OPEN, "retention": Retention(local_log_days=30, unfinished_days=7)},
-    ),
     "encryption-only": Kind(
         "no differential privacy; encrypted, custody key-holder, scores and sum published",
         3,
         {"publish": {"feature_key": False, "ciphertexts": False}},
         shape=encryption_only("scatter"),
         models=3,
+    ),
+    "limited": Kind(
+        "limits for what runs leave with the parties; without encryption, scores and sum published",
+        3,
+        {"protection": _OPEN, "retention": Retention(local_log_days=30, unfinished_days=7)},
     ),
 }
 

@@ -27,7 +27,6 @@ PROTECTED = {
     "classes": 3,
     "directions": 2,
 }
-KEPT = {"local_log_days": 30, "unfinished_days": 7}
 MOST = {"sampling_rate": 0.5, "steps": 12, "noise_multiplier": 2.5}
 
 
@@ -60,7 +59,6 @@ def bad() -> list[Case]:
         put("route", "encryption-only", "with-the-tables-of-another", "B2", "privacy"),
         put(STATED, MOST, "where-records-are-summed", "R17"),
         *_of_the_student(),
-        *_of_retention(),
         *of_route(
             trained,
             put(STUDENT, PROTECTED, "where-models-are-trained", "B2"),
@@ -164,25 +162,6 @@ def _of_the_student() -> list[Case]:
     ]
 
 
-def _of_retention() -> list[Case]:
-    """Return bad limits for what runs leave."""
-
-    def broken(entry: str, value: object, name: str, rule: str = "R19") -> Case:
-        where = f"retention.{entry}"
-        return change(name, rule, where, {"retention": {**KEPT, entry: value}})
-
-    return [
-        change("missing", "B2", "retention.unfinished_days", {"retention": {"local_log_days": 1}}),
-        broken("ledger_days", 30, "unknown", "B2"),
-        broken("local_log_days", 30.0, "a-float", "B2"),
-        broken("local_log_days", True, "a-boolean", "B2"),
-        broken("local_log_days", -1, "negative"),
-        broken("local_log_days", 36_501, "beyond-a-century"),
-        broken("unfinished_days", 0, "zero"),
-        broken("unfinished_days", 36_501, "beyond-a-century"),
-    ]
-
-
 def good() -> list[Case]:
     """Return the good agreements."""
     forms = [
@@ -199,11 +178,8 @@ def good() -> list[Case]:
     return [
         put(STUDENT, PROTECTED, "with-a-promise-about-the-student"),
         put(STUDENT, {**PROTECTED, "epsilon": 2, "budget": 2}, "with-one-summary-of-the-student"),
-        put("retention", KEPT, "with-limits-for-what-runs-leave"),
-        put("retention", {"local_log_days": 0, "unfinished_days": 36_500}, "with-extreme-limits"),
         *of_route(
             trained,
-            put("retention", KEPT, "with-limits-for-what-runs-leave"),
             Case("the-agreement", "", ""),
             *forms,
             change("without-encryption", "", "", HE_OFF),

@@ -39,8 +39,8 @@ def receipt_that_has_the_student_attest_the_limits(run: Run) -> str:
 @bad("O2", "plain", "Without the agreed table nobody attests limits.")
 def receipt_that_claims_limits_that_were_not_agreed(run: Run) -> str:
     listed = run.statement["predicate"]["attested"]
-    at = [entry["claim"] for entry in listed].index("erasure")
-    listed.insert(at + 1, {"claim": "retention", "by": listed[at]["by"]})
+    (signers,) = (entry["by"] for entry in listed if entry["claim"] == "erasure")
+    listed.append({"claim": "retention", "by": signers})
     return RECEIPT
 
 
