@@ -326,14 +326,16 @@ def _note(ledger: Ledger, run_id: str, retention: Retention, kept: tuple[Kept, .
     one: a state folder has one run at a time.
     """
     books = ledger.books()
-    done = {(note["kind"], note["run_id"]) for note in books.notes}
+    item = run_item(retention)
+    failed = note_items([item], (Kept(item, ""),))  # by an earlier attempt: it is still open
+    done = {(n["kind"], n["run_id"]) for n in books.notes if n["body"].get("items") != failed}
     open_runs = [name for name in books.charges if ("erasure", name) not in done]
     run_id = run_id or (open_runs[-1] if open_runs else "")
     if run_id not in books.charges:
         return
     if not {("burn", run_id), ("roster-opened", run_id)} & done:
         ledger.record("burn", run_id, {"reason": "the run was cut off and given up"})
-    ledger.record("erasure", run_id, {"items": note_items([run_item(retention)], kept)})
+    ledger.record("erasure", run_id, {"items": note_items([item], kept)})
 
 
 def _why(error: OSError | StorageError) -> str:

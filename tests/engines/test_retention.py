@@ -349,6 +349,37 @@ def test_a_journal_that_stays_is_told_to_the_operator(tmp_path: Path) -> None:
     assert set(entry["not_erased"]) == {"messages sent in the run"}
 
 
+def test_the_key_is_overwritten_and_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else cannot be removed is of no use without it; and a name is not its bytes."""
+    made = world(tmp_path)
+    cut_off(made)
+    age(tmp_path, 8)
+    keys = [path.open("rb") for path in tmp_path.glob("*/run/wrapping.key")]
+    assert len(keys) == len(made.names)
+
+    def busy(_folder: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("secure_fedsa.engines.retention.shutil.rmtree", busy)
+        with pytest.raises(StorageError, match="unfinished run after 7 days"):
+            made.local_run()
+        assert not (tmp_path / "teacher-1" / "run.given-up" / "wrapping.key").exists()
+        assert log(tmp_path / "teacher-1")[-1]["not_erased"] == {
+            "unfinished run after 7 days": "Device or resource busy."
+        }
+    run = made.local_run()
+    assert [note["items"] for note in notes(run, "teacher-1", "erasure")] == [
+        ["NOT removed: unfinished run after 7 days"],
+        ["unfinished run after 7 days"],
+    ]
+    for file in keys:
+        with file:
+            assert file.read() == bytes(32)
+
+
 def test_one_party_at_work_keeps_the_run(tmp_path: Path) -> None:
     """Parties of one machine take a run up together, or none does."""
     made = world(tmp_path)
