@@ -20,8 +20,8 @@ example:
   secure-fedsa erase north-state --agreement agreement.toml
 """
 STAYS = (
-    "the identity key, the ledger and the release log (the record of what was spent and opened), "
-    "a protected student's one noisy summary, the student that was built"
+    "identity key, ledger and release log (the record of what was spent and\nopened), a protected "
+    "student's one noisy summary, the student that was built"
 )
 
 
