@@ -30,6 +30,7 @@ from secure_fedsa.agreement_tables import (
     Promise,
     Protection,
     Publish,
+    Retention,
     Route,
     Saliency,
     Selection,
@@ -57,6 +58,7 @@ __all__ = [
     "Promise",
     "Protection",
     "Publish",
+    "Retention",
     "Route",
     "Saliency",
     "Selection",
@@ -90,6 +92,7 @@ class Agreement:
         custody: Who makes and holds the one-use feature key. With ``aggregator`` the
             student's side can open the sum alone: masks still hide single teachers, and that
             one sum was opened is the aggregator's word.
+        retention: How long parties keep what runs leave with them; None if that is not agreed.
         privacy: The promise; None for encryption-only, which has none.
         training: For private-training only.
         answers: For the routes whose teachers are models.
@@ -111,6 +114,7 @@ class Agreement:
     selection: Selection
     publish: Publish
     limits: Limits
+    retention: Retention | None = None
     privacy: Promise | None = None
     training: Training | None = None
     answers: Answers | None = None
@@ -262,7 +266,7 @@ def _build(
         raise AgreementError(clause, "must be a table.")
     hints: dict[str, Any] = {**get_type_hints(kind), **(tables or {})}
     known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
-    optional = _OPTIONAL - set(tables or {})
+    optional = (_OPTIONAL | {"retention"}) - set(tables or {})
     for name in sorted(set(data) - known):
         raise AgreementError(_join(clause, name), "is not an entry of version 1.", do="Remove it.")
     for name in sorted(known - set(data) - optional):

@@ -16,6 +16,7 @@ from secure_fedsa.agreement_tables import (
     Answers,
     Privacy,
     Promise,
+    Retention,
     Stated,
     StudentPrivacy,
     Training,
@@ -30,6 +31,7 @@ VERSION = 1
 _PARTY = re.compile(PARTY_NAME)
 _HASH = re.compile(r"[0-9a-f]{64}")
 MOST_PARTIES = 200
+MOST_DAYS = 36_500
 MOST_CLASSES = 10_000
 """Classes of the student whose labelled records are summed."""
 _LEAST_OF_TRAINING, _MOST_OF_TRAINING = 1e-9, 1e12
@@ -72,6 +74,8 @@ def check_rules(agreement: Agreement) -> None:
     _check_signals(agreement)
     _check_selection(agreement)
     _check_publish(agreement)
+    if agreement.retention is not None:
+        _check_retention(agreement.retention)
 
 
 def _check_parties(agreement: Agreement) -> None:
@@ -335,6 +339,14 @@ def _check_selection(agreement: Agreement) -> None:
     for name in ("reply_seconds", "silence_seconds", "max_burned"):
         if getattr(agreement.limits, name) < 1:
             raise AgreementError(f"limits.{name}", "must be at least 1.")
+
+
+def _check_retention(retention: Retention) -> None:
+    for name, least in (("local_log_days", 0), ("unfinished_days", 1)):
+        if not least <= getattr(retention, name) <= MOST_DAYS:
+            raise AgreementError(
+                f"retention.{name}", f"must be whole days from {least} to {MOST_DAYS}."
+            )
 
 
 def _check_publish(agreement: Agreement) -> None:

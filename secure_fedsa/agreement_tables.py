@@ -295,6 +295,20 @@ class Limits:
     max_burned: int
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long each party keeps, at most, what a run leaves in its state folder.
+
+    Attributes:
+        local_log_days: Days that a line of a party's local log is kept; 0: until the run's end.
+        unfinished_days: Days after which a run that was cut off is given up, with its keys,
+            masks and signals.
+    """
+
+    local_log_days: int
+    unfinished_days: int
+
+
 def triangle(width: int) -> int:
     """Return the number of values in the upper triangle of a symmetric matrix."""
     return width * (width + 1) // 2

@@ -16,10 +16,11 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -152,13 +153,7 @@ class Journal:
     def erase(self) -> None:
         """Destroy the wrapping key, then what it wrapped. Again is fine."""
         with _storage(self.folder):
-            if self._key_path.exists():
-                with self._key_path.open("r+b") as file:
-                    file.write(bytes(32))
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._key_path.unlink()
-                sync_folder(self.folder)
+            destroy_key(self.folder)
             self._connection.execute("DELETE FROM events")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -166,6 +161,51 @@ class Journal:
         """Close the database and let go of the folder."""
         self._connection.close()
         self._lock.close()
+
+
+def destroy_key(folder: Path) -> None:
+    """Overwrite and remove a journal's wrapping key, if it has one; nothing else is looked at.
+
+    Raises:
+        OSError: If it could not be; a link in its place is not followed.
+    """
+    path = folder / _KEY_FILE
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    with os.fdopen(handle, "wb") as file:
+        file.write(bytes(32))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_folder(folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a journal's folder without opening it.
+
+    Raises:
+        StorageError: If another process is at work in it.
+        OSError: If it cannot be held; a link in the place of its lock is not followed.
+    """
+    handle = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "a") as file:
+        _lock(file, folder)
+        yield
+
+
+def noted(folder: Path, name: str) -> str | None:
+    """Return a named fact of a journal that nobody has open, or None; also if it is damaged."""
+    try:
+        uri = f"file:{quote(str((folder / _DATABASE).absolute()))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            query = "SELECT value FROM facts WHERE name = ?"
+            row = connection.execute(query, (name,)).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if row is None else str(row[0])
 
 
 def _lock(file: IO[str], folder: Path) -> None:

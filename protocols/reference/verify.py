@@ -1,8 +1,7 @@
 # ruff: noqa: D103, INP001, E401, E701, E702, I001, T201, TID251, BLE001, TRY301 -- all in 450 lines
 """Verifies run folders by protocols/v1 alone (its pages: enc, drv) without code of secure_fedsa."""
-import base64, functools, hashlib, itertools, json, math, pathlib, re
-import resource, secrets, struct, subprocess, sys, tomllib, types
-from typing import Any
+import base64, functools, hashlib, itertools, json, math, pathlib, re, resource, secrets, struct
+import subprocess, sys, tomllib, types; from typing import Any
 import gmpy2, jsonschema, referencing.jsonschema, rfc8785, tenseal as ts  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
@@ -73,8 +72,8 @@ def b_agreement(r: Any) -> None:
         line in raw.split(b"\n"))); content = formed("agreement", tomllib.loads(raw.decode()))
     signatures, parties = content.pop("signatures"), content["parties"]
     for party in parties.values(): party.setdefault("classes", [])
-    missing = dict.fromkeys(["answers", "privacy", "neighbours", "delta", "student_privacy"])
-    r.v = v = types.SimpleNamespace(**missing | content, hash=digest("agreement", content), own={})
+    r.v = v = types.SimpleNamespace(**dict.fromkeys(["answers", "privacy", "neighbours", "delta",
+        "student_privacy", "retention"]) | content, hash=digest("agreement", content), own={})
     for name in SECTIONS.split(): vars(v).update(content.get(name, {"unit": None}))
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
     v.the = {role: name for name, role in v.roles.items()}
@@ -405,6 +404,7 @@ def o_receipt(r: Any) -> None:
     claims = [claim for claim, case in TABLES["recomputed"].items() if when.get(case)]
     by = {role: {name} for role, name in the.items()} | {"custodian": {the[v.custody]},
         "ledger-senders": senders, "signers": r.signers, "promised": [the["student"]] * bool(v.own),
+        "limited": r.signers * bool(v.retention),
         "summing": senders if route == NOISY else (), "asking": senders if route == OPEN else (),
         "training": senders - stating if route == TRAINED else (), "stating": stating}
     groups = {claim: set().union(*(by[one] for one in who.split("-and-")))

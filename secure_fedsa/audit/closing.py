@@ -176,6 +176,15 @@ def check_own(files: Mapping[str, bytes], facts: Facts, own: OwnRecord) -> None:
         raise VerificationError(
             receipt.FILE_NAME, "it would attest an erasure, and its own secrets are not erased."
         )
+    if own.kept:
+        items = ", ".join(entry.item for entry in own.kept)
+        raise StorageError(
+            f"{own.party} does not sign: it would attest that it removed what the agreement's "
+            f"[retention] limits, and it could not: {items}.",
+            why=own.kept[0].why,
+            do="Nothing was written. Put that right, then run the same command again: it writes "
+            "the folder without a new charge.",
+        )
     _check_own_messages(files, facts.agreement, own)
     role = facts.agreement.parties[own.party].role
     if role == TEACHER:

@@ -221,6 +221,20 @@ def _add_terms(group: Any) -> None:
         default="on",
         help="off: no encryption and no masks, for comparison only (default: on)",
     )
+    group.add_argument(
+        "--log-days",
+        metavar="N",
+        type=whole(0),
+        help="days that parties keep lines of their local logs (default: no limit is agreed; with "
+        "--unfinished-days 90)",
+    )
+    group.add_argument(
+        "--unfinished-days",
+        metavar="N",
+        type=whole(1),
+        help="days after which a run that was cut off is given up and erased (default: no limit "
+        "is agreed; with --log-days 30)",
+    )
 
 
 def _add_published(group: Any) -> None:
@@ -332,6 +346,8 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         minimum_cohort=arguments.minimum_cohort,
         max_colluding=arguments.max_colluding,
         custody=arguments.custody,
+        log_days=arguments.log_days,
+        unfinished_days=arguments.unfinished_days,
         encryption=encrypted,
         publish=Publish(
             arguments.publish_scores,

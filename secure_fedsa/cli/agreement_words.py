@@ -218,6 +218,20 @@ WORDS: dict[str, str] = {
     "limits.max_burned": (
         "Charges that a teacher may lose to runs without a result before its operator must look."
     ),
+    "retention": (
+        "How long each party keeps, at most, what runs leave in its state folder. Keys, masks and "
+        "signals of a run go at its end in any case; ledgers and release logs are kept for ever. "
+        "Copies below the file system, snapshots and backups are not reached."
+    ),
+    "retention.local_log_days": (
+        "Days that a line of a party's local log is kept; 0: until the run's end. Checked when a "
+        "run begins and ends, and by: secure-fedsa erase"
+    ),
+    "retention.unfinished_days": (
+        "Days after which a run that was cut off is given up: its keys, masks and signals are "
+        "erased, and what it charged stays spent. Checked when a run begins, and by: secure-fedsa "
+        "erase"
+    ),
     "signatures": (
         "One line a party, added by: secure-fedsa agree sign. Each covers every entry above, "
         "and no comment."

@@ -24,6 +24,7 @@ from secure_fedsa.agreement import (
     Promise,
     Protection,
     Publish,
+    Retention,
     Route,
     Saliency,
     Selection,
@@ -45,6 +46,7 @@ MODEL_THRESHOLD = 0.5
 """Of models trained without noise, whose alignment is larger (docs/decisions/0014)."""
 RUNS_IN_BUDGET = 10
 LEAST_DATA_SET_BUDGET = 20.0
+LOG_DAYS, UNFINISHED_DAYS = 90, 30
 ROOM = 4.0  # a scatter entry may be that of so many times the agreed records
 CHECKABLE = Publish("none", ciphertexts=True, sums=True, feature_key=True)
 MOST_ASKED = {"sketch": 2000, "gram": 1000, "scatter": 5000}
@@ -78,6 +80,9 @@ class Choices:
         custody: Who holds the feature key.
         encryption: False for the arm without encryption and masks.
         publish: What the run folder shows.
+        log_days: Days that lines of local logs are kept; None as ``unfinished_days`` has it.
+        unfinished_days: Days after which a run that was cut off is given up; with neither, no
+            limits are agreed.
         route: What makes the teachers' signals private.
         answers: What models are asked; None for the route noisy-release.
         student_epsilon: Privacy loss bound of the student's labelled records; None for no promise.
@@ -101,6 +106,8 @@ class Choices:
     custody: Literal["key-holder", "aggregator"] = "key-holder"
     encryption: bool = True
     publish: Publish = CHECKABLE
+    log_days: int | None = None
+    unfinished_days: int | None = None
     route: Route = NOISY_RELEASE
     answers: Answers | None = None
     student_epsilon: float | None = None
@@ -200,6 +207,18 @@ def draft(
         ),
         publish=choices.publish,
         limits=Limits(reply_seconds=30, silence_seconds=60, max_burned=2),
+        retention=_retention(choices),
+    )
+
+
+def _retention(choices: Choices) -> Retention | None:
+    """Return how long parties keep what runs leave, if either limit is asked for."""
+    log, unfinished = choices.log_days, choices.unfinished_days
+    if log is None and unfinished is None:
+        return None
+    return Retention(
+        local_log_days=LOG_DAYS if log is None else log,
+        unfinished_days=UNFINISHED_DAYS if unfinished is None else unfinished,
     )
 
 

@@ -18,6 +18,7 @@ from secure_fedsa.cli import (
     audit,
     benchmark,
     demo_command,
+    erase,
     keys,
     ledger,
     plan,
@@ -29,7 +30,19 @@ from secure_fedsa.cli.refusals import refuse, tell
 from secure_fedsa.errors import SecureFedsaError, StorageError, UsageError
 
 READER_GONE = 141  # as a shell says of a program that SIGPIPE ended
-COMMANDS = (demo_command, keys, agree, plan, run_command, verify, report, audit, ledger, benchmark)
+COMMANDS = (
+    demo_command,
+    keys,
+    agree,
+    plan,
+    run_command,
+    erase,
+    verify,
+    report,
+    audit,
+    ledger,
+    benchmark,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -96,6 +96,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
+    from secure_fedsa.cli.terms import kept
+
     lines = [
         *_privacy(agreement, found),
         *_units(promised),
@@ -103,6 +105,7 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
             f"Sum: of {found.smallest_sum} to {agreement.selection.select} teachers; "
             f"{found.tolerated_losses} may drop out once it is signed"
         ),
+        *kept(agreement),
     ]
     if found.headroom is None:
         lines.append("ENCRYPTION AND MASKS ARE OFF")

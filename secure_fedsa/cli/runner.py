@@ -151,6 +151,11 @@ class Runner:
         )
         prepared = self._seconds()
         resumed = run.unfinished
+        if run.given_up:
+            self.progress.say(
+                "A run that was cut off was given up, by the agreement's [retention]: its keys and "
+                "signals are erased. What it charged stays spent."
+            )
         self._announce(run)
         # One thread an operation, for torch and numpy: the second core trains baselines.
         with threadpool_limits(1):
@@ -158,6 +163,7 @@ class Runner:
             baselines = None if protected else Baselines(job.data, workshop)
             try:
                 outcome = run.execute(observe=self.progress.effect)
+                self._tell_kept(run)
                 also = "" if baselines is None else ", and baselines without teachers"
                 self.progress.say(f"Tests{also}")
                 facts, exam = self._facts(
@@ -249,6 +255,11 @@ class Runner:
             )
         else:
             self._announce_earlier(run)
+
+    def _tell_kept(self, run: LocalRun) -> None:
+        for name, site in run.sites.items():
+            for entry in site.kept or ():
+                self.progress.say(f"WARNING: {name} could not remove its {entry.item}. {entry.why}")
 
     def _announce_earlier(self, run: LocalRun) -> None:
         first, privacy = run.agreement.teachers[0], run.agreement.privacy

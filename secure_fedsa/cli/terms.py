@@ -29,12 +29,27 @@ def terms(agreement: Agreement, planned: Plan) -> list[str]:
         ),
         f"  Published: scores {publish.scores}; {', '.join(shown) or 'nothing of the sum'}",
     ]
+    lines += [f"  {text}" for text in kept(agreement)]
     lines += [f"  {text}" for text in notices(agreement)]
     if not agreement.protection.he:
         lines.append("  WARNING: ENCRYPTION AND MASKS ARE OFF. Single signals are open.")
     if agreement.simulation:
         lines.append("  WARNING: A SIMULATION. Noise may come from a seed and protect nobody.")
     return lines
+
+
+def kept(agreement: Agreement) -> list[str]:
+    """Return how long parties keep what runs leave; nothing where that is not agreed."""
+    agreed = agreement.retention
+    if agreed is None:
+        return []
+    lines = f"{agreed.local_log_days} days" if agreed.local_log_days else "until a run's end"
+    return [
+        (
+            f"Kept at most: lines of local logs {lines}; a run that was cut off "
+            f"{agreed.unfinished_days} days; ledgers and release logs for ever"
+        )
+    ]
 
 
 def student_promised(agreement: Agreement, planned: Plan) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.engines import retention
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
 from secure_fedsa.engines.site import LocalSite, SecretNoise, load_identity
 from secure_fedsa.errors import AgreementError, RunAborted
@@ -31,7 +32,7 @@ from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire.agreement_signatures import agreement_hash, directory, verify_signatures
 from secure_fedsa.wire.keys import IdentityKey
 
-_RUN_FOLDER = "run"
+_RUN_FOLDER = retention.RUN_FOLDER
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,6 +47,8 @@ class OwnRecord:
         ledger: A teacher's ledger entries of the run, from its ledger.
         released: The key holder's release log entries of the run, from its log.
         erased: Whether its secrets of the run are gone.
+        kept: What ``[retention]`` has it remove and it did not, for its operator; empty if
+            nothing, or if that is not agreed.
     """
 
     party: str
@@ -55,6 +58,7 @@ class OwnRecord:
     ledger: tuple[dict[str, Any], ...]
     released: tuple[dict[str, Any], ...]
     erased: bool
+    kept: tuple[retention.Kept, ...] = ()
 
 
 @dataclass(slots=True)
@@ -132,6 +136,7 @@ class LocalRun:
 
     Raises:
         AgreementError: If the agreement cannot hold, or a signature is missing or wrong.
+        StorageError: If what was kept as long as ``[retention]`` allows cannot be removed.
     """
 
     def __init__(
@@ -177,6 +182,27 @@ class LocalRun:
             )
             for name, party in agreement.parties.items()
         }
+        self.given_up = self._keep_to_limits()
+
+    def _keep_to_limits(self) -> bool:
+        """Remove what was kept as long as was agreed; return if a run was given up for that.
+
+        Before anything is charged: at the end a party that cannot remove it would not sign.
+        """
+        agreed, now = self.agreement.retention, retention.now()
+        if agreed is None:
+            return False
+        moved = {name: retention.last_moved(state, now) for name, state in self.states.items()}
+        ended = [time for time in moved.values() if time is not None]
+        over = bool(ended) and retention.is_of_age(max(ended), agreed, now)
+        for site in self.sites.values():
+            site.keep_log_short()
+        found = False
+        for name, state in self.states.items():
+            if (over and moved[name] is not None) or retention.leftover(state):
+                self.sites[name].give_up()
+                found = True
+        return found
 
     @property
     def simulated_noise(self) -> bool:
@@ -252,6 +278,8 @@ class LocalRun:
         """Remove the journals of a run that is over; ledgers and logs stay."""
         for state in self.states.values():
             shutil.rmtree(state / _RUN_FOLDER, ignore_errors=True)
+            if self.agreement.retention is not None:
+                retention.tell_journal(state)
 
     def own_record(self, name: str) -> OwnRecord:
         """Return what one party remembers of the run that just ended, from its own disk.
@@ -277,7 +305,16 @@ class LocalRun:
             ledger=tuple(ledger.segment(run_id)) if ledger is not None and charged else (),
             released=tuple(entry for entry in entries if entry["body"]["run_id"] == run_id),
             erased=erased,
+            kept=self._kept(name),
         )
+
+    def _kept(self, name: str) -> tuple[retention.Kept, ...]:
+        agreed, kept = self.agreement.retention, self.sites[name].kept
+        if agreed is None:
+            return ()
+        if kept is None:
+            return (retention.Kept(retention.log_item(agreed), "It was not tried."),)
+        return kept
 
     def charged(self, run_id: str) -> tuple[str, ...]:
         """Return the teachers whose ledgers a run was charged to."""

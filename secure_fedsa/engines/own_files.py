@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from secure_fedsa.wire import canonical
 
 LOCAL_LOG_FILE = "local-log.jsonl"
 HEAD_FILE = "ledger-head"
+_LOCK_TRIES, _LOCK_SECONDS = 1000, 0.005
 
 
 def open_ledger(folder: Path, *, delta: float) -> Ledger:
@@ -73,6 +77,31 @@ def tell_operator(folder: Path, entry: dict[str, Any]) -> None:
     """
     with suppress(OSError):
         path = folder / LOCAL_LOG_FILE
-        path.touch(mode=0o600)
-        with path.open("ab") as file:
-            file.write(canonical.encode(entry) + b"\n")
+        with local_log_lock(folder):
+            path.touch(mode=0o600)
+            with path.open("ab+") as file:
+                file.seek(max(0, file.tell() - 1))
+                cut_off = file.read(1) not in (b"", b"\n")  # by a crash: it stays a line of its own
+                file.write(b"\n" * cut_off + canonical.encode(entry) + b"\n")
+
+
+@contextmanager
+def local_log_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder's local log against another process that writes or shortens it.
+
+    Raises:
+        OSError: If another one holds it for seconds, or the folder cannot be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_LOCK_SECONDS)
+        yield
+    finally:
+        os.close(handle)

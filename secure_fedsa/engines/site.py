@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
+from secure_fedsa.engines import retention
 from secure_fedsa.engines.ledger_notes import note_charge
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.preflight import (
@@ -137,6 +138,7 @@ class LocalSite:
         self._build = build
         self._asked = asked or self._encode_asked
         self._suite = suite_of(agreement)
+        self.kept: tuple[retention.Kept, ...] | None = None
         if self.noise.seeded and not agreement.simulation:
             raise AgreementError(
                 "simulation",
@@ -288,7 +290,8 @@ class LocalSite:
         It depends on private records: it stays in the state folder, and that it could not be
         written is not shown to anybody either.
         """
-        tell_operator(self.folder, {"agreement": self.agreement_hash, **notes})
+        dated = retention.stamp(self.agreement.retention)
+        tell_operator(self.folder, {**dated, "agreement": self.agreement_hash, **notes})
 
     def persist(self, record: fx.Record, run_id: str) -> Any:
         """Make a record durable; the same record again changes nothing."""
@@ -348,9 +351,43 @@ class LocalSite:
         return self._build(released)
 
     def note_erasure(self, run_id: str) -> None:
-        """Log that the run's keys and signals are gone."""
+        """Log that the run's keys and signals are gone, and what ``[retention]`` has removed."""
+        agreed, more = self.agreement.retention, []
+        if agreed is not None:
+            self.kept = retention.keep_log_short(self.folder, agreed, retention.now())
+            more = retention.note_items([retention.log_item(agreed)], self.kept)
         if self.ledger is not None and run_id:
             made = "noisy summary" if self.agreement.answers is None else "model's signals"
             items = ["sealing key", "mask values", made, "reply randomness"]
             if run_id in self._books.books().charges:
-                self._books.record("erasure", run_id, {"items": items})
+                self._books.record("erasure", run_id, {"items": [*items, *more]})
+
+    def keep_log_short(self) -> None:
+        """Remove from the local log, before a run, what ``[retention]`` has come of age.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        agreed = self.agreement.retention
+        assert agreed is not None
+        self._refuse(retention.keep_log_short(self.folder, agreed, retention.now()))
+
+    def give_up(self) -> None:
+        """Erase a run that was cut off longer ago than ``[retention]`` allows.
+
+        Raises:
+            LedgerError: If the ledger is damaged.
+            StorageError: If it cannot be erased.
+        """
+        agreed = self.agreement.retention
+        assert agreed is not None
+        self._refuse(retention.give_up(self.folder, agreed, retention.now(), self.ledger))
+
+    def _refuse(self, kept: tuple[retention.Kept, ...]) -> None:
+        for entry in kept:
+            raise StorageError(
+                f"{self.me} keeps what the agreement's [retention] has it remove, and it could not "
+                f"remove it: {entry.item}.",
+                why=entry.why,
+                do="Nothing was charged. Put that right, then run again.",
+            )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.ledger_notes import note_charge
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
+from secure_fedsa.engines.retention import stamp
 from secure_fedsa.entropy import NoiseSource, SystemNoise
 from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, StorageError
 from secure_fedsa.models.encoder import PublicEncoder
@@ -157,7 +158,12 @@ class StudentLabels:
         )
         tell_operator(
             self.folder,
-            {"agreement": self._hash, "records": notes.records, "zeroed": notes.zeroed},
+            {
+                **stamp(self.agreement.retention),
+                "agreement": self._hash,
+                "records": notes.records,
+                "zeroed": notes.zeroed,
+            },
         )
         self._store(made.to_bytes())
         return self._stored(ledger)

@@ -70,6 +70,8 @@ WORDS: dict[str, str] = {
     "accuracy": "The accuracies were measured as stated, on records that served nothing else.",
     "sizes-and-times": "Sizes, times, versions and settings of the software in summary, report "
     "and model card are as observed.",
+    "retention": "At the end of the run each signer of the receipt removed from its state folder "
+    "what the agreement's retention table limits, as far as it had come of age.",
 }
 """Claim id to one sentence; in the order of the lists."""
 
@@ -122,6 +124,7 @@ def attested(
         ("student-training", student),
         ("accuracy", {agreement.only(AGGREGATOR)}),
         ("sizes-and-times", {agreement.only(AGGREGATOR)}),
+        *([("retention", signers)] if agreement.retention is not None else []),
     ]
     return [{"claim": claim, "by": sorted(names)} for claim, names in claims]
 

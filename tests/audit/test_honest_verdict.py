@@ -44,6 +44,7 @@ OF_OTHER_ROUTES = {
     "stated-training",
     "own-model",
     "student-summary",
+    "retention",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secure_fedsa.agreement import Agreement, Stated, parse
+from secure_fedsa.agreement import Agreement, Retention, Stated, parse
 from secure_fedsa.cli.agreement_text import to_text
 from secure_fedsa.cli.agreement_words import WORDS
 from secure_fedsa.cli.main import main
@@ -56,7 +56,7 @@ def test_every_entry_is_explained(drafted: Path) -> None:
             assert lines[number - 1].startswith("# "), line
     assert all(len(line) <= 100 or " = " in line for line in lines)
     clauses = set()
-    agreement = read(drafted)
+    agreement = replace(read(drafted), retention=Retention(local_log_days=30, unfinished_days=7))
     promised = replace(agreement, student_privacy=STUDENT_PROMISE)
     for known in (promised, *(changed(agreement) for changed in ROUTES.values())):
         for entry in fields(known):
@@ -95,6 +95,10 @@ def test_a_text_says_exactly_what_its_agreement_says(drafted: Path) -> None:
         (("--publish-sums", "no"), "publish.sums", False),
         (("--publish-sums", "no", "--encryption", "off"), "publish.ciphertexts", False),
         (("--publish-feature-key", "no"), "publish.feature_key", False),
+        (("--log-days", "0"), "retention.local_log_days", 0),
+        (("--log-days", "5"), "retention.unfinished_days", 30),
+        (("--unfinished-days", "3"), "retention.unfinished_days", 3),
+        (("--unfinished-days", "3"), "retention.local_log_days", 90),
     ],
 )
 def test_every_choice_reaches_its_clause(

@@ -61,6 +61,10 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "run": lambda folder: [
         *("run", str(folder / "agreement.toml"), *data(folder), "--out", str(folder / "out"))
     ],
+    "erase": lambda folder: [
+        *("erase", str(folder / "states" / "student")),
+        *("--agreement", str(folder / "agreement.toml")),
+    ],
     "verify": lambda folder: ["verify", str(folder / "good-run")],
     "report": lambda folder: ["report", str(folder / "good-run")],
     # Two canaries say nothing, so they never alarm either.
@@ -92,6 +96,7 @@ KEYS = {
     "agree check": {"agreement", "verdict", "signatures", "problems"},
     "plan": {"agreement", "accounting", "bytes", "signatures"},
     "run": {"run_id", "accuracy"},
+    "erase": {"agreement", "party", "day", "removed", "not_removed"},
     "verify": {"verdict", "run_id", "recomputed"},
     "report": {"verdict", "report"},
     "audit": {"agreement", "verdict", "alarms", "teachers"},
@@ -141,16 +146,18 @@ def test_success_is_one_object(name: str, folder: Path, capsys: Capture) -> None
     arguments = COMMANDS[name](folder)
     if name == "run":
         arguments[1] = str(any_score(folder, capsys))
+    if name == "erase":
+        arguments[3] = str(any_score(folder, capsys, "--log-days", "30"))
     code, found, _ = asked(capsys, *arguments)
     assert code == 0
     assert found.keys() >= KEYS[name]
     assert "error" not in found
 
 
-def any_score(folder: Path, capsys: Capture) -> Path:
+def any_score(folder: Path, capsys: Capture, *more: str) -> Path:
     """Return another agreement, signed, under which the toy teachers are selected."""
     path = folder / "any" / "agreement.toml"
-    flags = ("--threshold", "-100", "--epsilon", "4", "--records", "400")
+    flags = ("--threshold", "-100", "--epsilon", "4", "--records", "400", *more)
     assert main(["agree", "new", *data(folder), "--out", str(path), *flags]) == 0
     for party in PARTIES:
         state = folder / "states" / party
@@ -168,6 +175,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "agree check": (["agree", "check", "{}/absent.toml"], 2),
     "plan": (["plan", "{}/absent.toml"], 2),
     "run": (["run", "{}/absent.toml", "--data", "{}/data", "--states", "{}/states"], 2),
+    "erase": (["erase", "{}/states/student", "--agreement", "{}/absent.toml"], 2),
     "verify": (["verify", "{}/absent"], 2),
     "report": (["report", "{}/absent"], 2),
     "audit": (["audit", "{}/absent", "--canaries", "10"], 2),

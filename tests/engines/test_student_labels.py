@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import Agreement, Retention
 from secure_fedsa.engines import student_labels
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.student import HEAD_FILE, NETWORK_FILE, StudentTask, StudentWorkshop
@@ -361,3 +362,12 @@ def test_notes_about_records_stay_with_the_operator(tmp_path: Path) -> None:
     ask(StudentLabels(tmp_path / STUDENT, agreement), (records, np.full_like(labels, 9)))
     log = (tmp_path / STUDENT / "local-log.jsonl").read_text("utf-8")
     assert '"zeroed":40' in log
+    assert '"day"' not in log
+
+
+def test_a_note_has_its_date_where_its_age_is_limited(tmp_path: Path) -> None:
+    """Without one nobody could tell when it has to go."""
+    agreement = replace(protected(tmp_path).agreement(), retention=Retention(30, 7))
+    ask(StudentLabels(tmp_path / STUDENT, agreement), labelled())
+    log = (tmp_path / STUDENT / "local-log.jsonl").read_text("utf-8")
+    assert re.search(r'"day":"20\d\d-\d\d-\d\d","records":40', log)

@@ -59,6 +59,7 @@ TABLES: dict[type[Any], str] = {
     agreement_tables.Publish: "publish.",
     agreement_tables.Limits: "limits.",
     agreement_tables.StudentPrivacy: "student_privacy.",
+    agreement_tables.Retention: "retention.",
 }
 """Where each type's entries stand in an agreement."""
 

@@ -38,6 +38,7 @@ from tests.protocols.cases import (
     lies_messages,
     lies_opening,
     lies_records,
+    lies_retention,
     lies_routes,
     lies_student,
     lies_sum,
@@ -58,6 +59,7 @@ REGISTERED = (
     lies_records,
     lies_routes,
     lies_student,
+    lies_retention,
     oddities,
 )
 """Modules whose import fills the register of lies."""

@@ -22,6 +22,7 @@ from secure_fedsa.agreement_tables import (
     Party,
     Privacy,
     Promise,
+    Retention,
     Route,
     Stated,
     StudentPrivacy,
@@ -239,6 +240,7 @@ def test_the_agreements_entries_are_the_codes() -> None:
     assert noisy == {entry.name for entry in fields(Privacy)} - {e.name for e in fields(Promise)}
     assert listed.pop("signatures") == []
     hints = get_type_hints(Agreement) | {
+        "retention": Retention,
         "privacy": Privacy,
         "training": Training,
         "answers": Answers,

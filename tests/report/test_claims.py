@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import Agreement, Retention
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.report import claims
 from tests.report import runs
@@ -49,7 +49,7 @@ def test_every_claim_stands_in_exactly_one_list(
     names = [entry["claim"] for entry in attested]
     computed, said = OF_ROUTES[route]
     assert len(set(found + names)) == len(found + names)
-    everywhere = set(claims.WORDS) - OF_ONE_ROUTE - {"student-summary"}
+    everywhere = set(claims.WORDS) - OF_ONE_ROUTE - {"student-summary", "retention"}
     assert set(found + names) == everywhere | computed | said
     assert computed <= set(found)
     assert said <= set(names)
@@ -98,6 +98,18 @@ def test_who_stands_for_a_model_that_was_trained_before_the_run() -> None:
         for e in claims.attested(of_route(agreed, "encryption-only"), charged, charged)
     }
     assert by["own-model"] == [*charged]
+
+
+def test_that_limits_were_kept_is_the_signers_word() -> None:
+    """Without the table nobody may claim it; with it, whoever signs answers for its own folder."""
+    made = runs.agreement(he=False)
+    members = ["teacher-1", "teacher-2"]
+    limited = replace(made, retention=Retention(local_log_days=30, unfinished_days=7))
+    signers = list(claims.signers(made, members))
+    for agreed, by in ((made, None), (limited, signers)):
+        found = {e["claim"]: e["by"] for e in claims.attested(agreed, members, agreed.teachers)}
+        assert found.get("retention") == by
+        assert list(found) == [claim for claim in claims.WORDS if claim in found]
 
 
 def test_how_the_students_records_were_used_is_the_students_word() -> None:

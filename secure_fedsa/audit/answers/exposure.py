@@ -129,6 +129,7 @@ def custody(source: Source) -> Answer:
             "That secret keys, masks and signals of the run were erased at its end.",
             at=[*source.word_in_receipt, *agreed("publish.feature_key")],
         ),
+        *_kept(source),
         *_published_key(source),
         source.missing(
             "Erasure by the student and by teachers outside the sum; copies below a file system.",
@@ -142,6 +143,31 @@ def custody(source: Source) -> Answer:
     if not agreement.protection.he:
         text = "By the protocol records stay where they are; single signals were open on their way."
     return Answer("custody", asked, topic, text, tuple(points))
+
+
+def _kept(source: Source) -> list[Point]:
+    """Return how long what a run leaves may be kept."""
+    limits = source.agreement.retention
+    if limits is None:
+        return [
+            source.missing(
+                "A limit of how long operators keep their local logs, and runs that were cut off: "
+                "the agreement has none.",
+                how="Agree on one (`secure-fedsa agree new --log-days`).",
+            )
+        ]
+    return [
+        source.claim(
+            "retention",
+            "How long what the agreement limits was kept. Ledgers and release logs are kept for "
+            "ever; copies are beyond it.",
+            figures=[
+                figure("days of a local log, at most", limits.local_log_days),
+                figure("days of a run that was cut off, at most", limits.unfinished_days),
+            ],
+            at=[*source.word_in_receipt, *agreed("retention")],
+        )
+    ]
 
 
 def _published_key(source: Source) -> list[Point]:

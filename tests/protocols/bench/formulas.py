@@ -414,6 +414,8 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
         by["student-summary"] = names(terms, "student")
     by["student-training"] = names(terms, "student")
     by |= dict.fromkeys(("accuracy", "sizes-and-times"), names(terms, "aggregator"))
+    if "retention" in terms:
+        by["retention"] = everybody
     return [{"claim": claim, "by": sorted(who)} for claim, who in by.items()]
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from secure_fedsa.agreement import Retention
 from secure_fedsa.engines.student import (
     ARCHITECTURE_FILE,
     ENCODER_FILE,
@@ -91,6 +92,11 @@ KINDS: dict[str, Kind] = {
         {"publish": {"feature_key": False, "ciphertexts": False}},
         shape=encryption_only("scatter"),
         models=3,
+    ),
+    "limited": Kind(
+        "limits for what runs leave with the parties; without encryption, scores and sum published",
+        3,
+        {"protection": _OPEN, "retention": Retention(local_log_days=30, unfinished_days=7)},
     ),
 }
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from tests.protocols.bench import formulas
-from tests.protocols.cases import agreements_of_routes
+from tests.protocols.cases import agreements_of_retention, agreements_of_routes
 from tests.protocols.cases.agreements import (
     HE_OFF,
     PERSON,
@@ -20,7 +20,8 @@ from tests.protocols.cases.agreements import (
 
 def bad() -> list[Case]:
     """Return the bad agreements."""
-    return [*_forms(), *_rules(), *_numbers(), *_plans(), *agreements_of_routes.bad()]
+    own = agreements_of_retention.bad()
+    return [*_forms(), *_rules(), *_numbers(), *_plans(), *agreements_of_routes.bad(), *own]
 
 
 def _forms() -> list[Case]:
@@ -370,4 +371,5 @@ def good() -> list[Case]:
         Case("comment-with-dots", "", "", text=lambda text: f" \t# {'.' * 200}\n{text}"),
         Case("carriage-returns", "", "", text=lambda text: text.replace("\n", "\r\n")),
         *agreements_of_routes.good(),
+        *agreements_of_retention.good(),
     ]
