@@ -22,7 +22,7 @@ from secure_fedsa.report.markup import (
 )
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
-from secure_fedsa.report.views import WHY_ONE_BOUND, ByView, by_view
+from secure_fedsa.report.views import ByView, by_view
 
 _VIEW_NAMES = {
     "other-teachers": "all other teachers",
@@ -139,6 +139,11 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             if facts.plan.student is not None
             else []
         ),
+        *(
+            [element("p", wording.institution_statement(facts, summary))]
+            if facts.plan.institution
+            else []
+        ),
         element("h3", "What this does not cover"),
         bullets(wording.not_covered(facts, summary)),
     )
@@ -164,7 +169,7 @@ def _units(claims: ByView) -> list[Child]:
     )
     return [
         element("h3", "The same noise, for other units"),
-        element("p", f"{WHY_ONE_BOUND} {NO_MU}"),
+        element("p", f"{claims.why_one_bound} {NO_MU}"),
         table(
             "Epsilon by unit, of the worst teacher, at the agreed delta and at others",
             ["Unit", "Epsilon", *(f"at {number(delta)}" for delta in _SHOWN), "Why"],

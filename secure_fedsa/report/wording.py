@@ -23,6 +23,11 @@ OWN_EPSILON = (
     "student_privacy). That they were used through noise alone is the student's word, and the "
     "records that accuracies were measured on are not covered."
 )
+OF_INSTITUTIONS = (
+    "Whole institutions have an epsilon of their own for the opened sum of this run (summary.json, "
+    "institution_privacy). It rests on masks, encryption and the members' word for their shares of "
+    "noise, and adds up over runs in no ledger."
+)
 OWN_PAGE = (
     "This page is itself one of the files that the receipt covers: it proves nothing about the "
     "run or about itself. `secure-fedsa verify` judges the folder. Without --trust the most "
@@ -113,9 +118,12 @@ def outcome(summary: dict[str, Any]) -> str:
     """Return in one sentence what was built from whom, and how good it is."""
     teachers = summary["teachers"]
     chosen = sum(bool(teacher["selected"]) for teacher in teachers)
+    noisy = "noisy " if summary["route"] == NOISY_RELEASE else ""
+    how = f"by the scores of their {noisy}saliency as the signers attest, "
+    if "institution_privacy" in summary:
+        how = "as all that were ready, whatever their signals say, "
     text = (
-        f"Of {len(teachers)} teachers, {chosen} were selected, by the scores of their "
-        f"{'noisy ' if summary['route'] == NOISY_RELEASE else ''}saliency as the signers attest, "
+        f"Of {len(teachers)} teachers, {chosen} were selected, {how}"
         "and their sum is said to have helped build a student"
     )
     student, best = summary["accuracy"].get("student"), best_baseline(summary)
@@ -198,12 +206,35 @@ def student_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
     )
 
 
+def institution_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
+    """Return what the opened sum promises about one whole member; ask only where it does."""
+    if summary["simulated"]:
+        return (
+            "No differential privacy claim holds for whole institutions either: the run was a "
+            "simulation."
+        )
+    promise, selection = facts.agreement.institution_promise, facts.agreement.selection
+    alone, colluding, all_others = facts.plan.institution
+    becomes = "zero" if promise.neighbours == "member-to-zero" else "any other within the norm"
+    return (
+        "For one whole member the opened sum is differentially private, given the roster, with "
+        f"epsilon {number(colluding.epsilon)} at delta {number(colluding.delta)}, for sums of the "
+        f"same members in which its clipped signal becomes {becomes}. That is against everybody "
+        f"who sees the sum, with up to {selection.max_colluding} other members; without them it is "
+        f"{number(alone.epsilon)}. It rests on masks and encryption, and on {colluding.shares} "
+        "members that drew their shares of the noise, which is their word. Against all others "
+        f"together it is {number(all_others.epsilon)}, from the member's own share alone: no "
+        "promise worth the name. It is this run's: no ledger adds it up over runs. Not covered: "
+        "that an institution takes part, the names of its classes, its ledger, that and when it "
+        "sent something. Scores are zero for everybody, and no number of records is sent."
+    )
+
+
 def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     """Return what the privacy claim leaves out."""
     limits = [
         TEST_RECORDS if facts.plan.student else student_statement(facts, summary),
-        "Facts about an institution as a whole (its classes, their balance, what sets its "
-        "records apart) are not hidden by differential privacy. " + _hidden(facts.agreement),
+        _of_institutions(facts.agreement),
         (
             "Epsilon is this run's. Earlier and later runs on the same data add up: across runs "
             "only the composition of differential privacy is claimed, in each teacher's ledger. "
@@ -212,6 +243,9 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
         (
             "That the selected teachers had the best scores is attested by the parties that signed "
             "the receipt: nobody else can work it out again."
+            if facts.agreement.institution_privacy is None
+            else "That nobody who was ready was left out is attested by the parties that signed "
+            "the receipt."
         ),
     ]
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
@@ -233,6 +267,18 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "are those of separate parties, but nobody was kept from another party's memory."
         )
     return limits
+
+
+def _of_institutions(agreement: Agreement) -> str:
+    if agreement.institution_privacy is not None:
+        return (
+            "Facts about an institution as a whole are hidden as far as the opened sum goes, by "
+            "its own epsilon above; not its part in the run, nor the names of its classes."
+        )
+    return (
+        "Facts about an institution as a whole (its classes, their balance, what sets its "
+        "records apart) are not hidden by differential privacy. " + _hidden(agreement)
+    )
 
 
 def _hidden(agreement: Agreement) -> str:
@@ -311,7 +357,12 @@ def withheld(agreement: Agreement) -> list[str]:
     return found
 
 
-def limits(*, identities_checked: bool, student_protected: bool = False) -> list[str]:
+def limits(
+    *,
+    identities_checked: bool,
+    student_protected: bool = False,
+    institutions_protected: bool = False,
+) -> list[str]:
     """Return what a reader might take the verdict of a check for, and must not."""
     if identities_checked:
         who = (
@@ -331,6 +382,7 @@ def limits(*, identities_checked: bool, student_protected: bool = False) -> list
             "cover the student's own records, and spends of other runs add to it."
         ),
         *([OWN_EPSILON] if student_protected else []),
+        *([OF_INSTITUTIONS] if institutions_protected else []),
     ]
 
 
