@@ -92,8 +92,10 @@ def _institution(summary: dict[str, Any]) -> list[str]:
     if told is None:
         return []
     return [
-        f"A whole teacher in the sum: epsilon {told['sum-and-colluding']:.4g}, told with the agreed "
-        "number of colluding teachers, as long as masks and encryption hold."
+        (
+            f"A whole teacher in the sum: epsilon {told['sum-and-colluding']:.4g}, told with the "
+            "agreed number of colluding teachers, while masks and encryption hold."
+        ),
     ]
 
 

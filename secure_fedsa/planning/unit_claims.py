@@ -48,8 +48,10 @@ _INSTITUTION: dict[View, tuple[str, str, str]] = {
     "sum-and-colluding": (
         "institution",
         "told with max_colluding members",
-        "It rests on masks and encryption, and on the word of the other members of the smallest "
-        "sum that they drew their shares.",
+        (
+            "It rests on masks and encryption, and on the word of the other members of the "
+            "smallest sum that they drew their shares."
+        ),
     ),
     "sum": (
         "institution-in-the-sum",
@@ -59,8 +61,10 @@ _INSTITUTION: dict[View, tuple[str, str, str]] = {
     "everybody-else": (
         "institution-against-everybody-else",
         "against all others together",
-        "Masks hide nothing then, and only its own share stands before its signal: no promise "
-        "worth the name.",
+        (
+            "Masks hide nothing then, and only its own share stands before its signal: no promise "
+            "worth the name."
+        ),
     ),
 }
 """By view: the claim's id, who looks, and what the figure rests on."""

@@ -40,6 +40,7 @@ from tests.support import (
     World,
     asked_by_probes,
     encoder,
+    institution_promise,
     make_world,
     probes,
     table,
@@ -58,6 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "publish": {"feature_key": False, "ciphertexts": False, "sums": False, "scores": "none"},
     },
     "private-student": {"student_privacy": STUDENT_PROMISE},
+    "institution": institution_promise(3),
     "plain": {"protection": {"he": False, "masks": False}},
     "plain-sealed": {
         "protection": {"he": False, "masks": False},
