@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +162,6 @@ def test_shares_are_drawn_before_the_records_are_read_and_once(tmp_path: Path) -
     assert np.array_equal(released.values, total)
 
 
-@cache
 def summary(number: int, agreement: Agreement) -> NoisySummary:
     """Return the noisy summary of one teacher's toy records."""
     plan = noise_plan(agreement, "teacher-1")
@@ -199,12 +197,13 @@ def test_no_value_is_cut_or_refused_after_its_share(tmp_path: Path) -> None:
     agreement = hiding(tmp_path).agreement()
     modulus, count = agreement.encryption.plain_modulus, agreement.feature_values
     far = int_array(np.array([(-1) ** at * (2**50 + at) for at in range(count)]))
-    made = derive_signal(summary(1, agreement), agreement, Noise(far, seeded=False))
-    exact = clipped(summary(1, agreement), agreement) + far
+    noisy = summary(1, agreement)
+    made = derive_signal(noisy, agreement, Noise(far, seeded=False))
+    exact = clipped(noisy, agreement) + far
     assert np.array_equal(made.features, exact)
     assert np.array_equal(suite_of(agreement).encode(made).residues, exact % modulus)
     norm_bound = agreement.institution_promise.norm_bound
-    squares = sum(int(v) ** 2 for v in clipped(summary(1, agreement), agreement))
+    squares = sum(int(v) ** 2 for v in clipped(noisy, agreement))
     assert 0.9 * norm_bound**2 < squares <= norm_bound**2
 
 
@@ -267,14 +266,15 @@ def _least_mu(agreement: Agreement, shares: int, trials: int) -> float:
         SystemNoise(),
         agreement.encryption.plain_modulus,
     )
-    known = clipped(summary(1, agreement), agreement).astype(np.float64)
+    noisy = summary(1, agreement)
+    known = clipped(noisy, agreement).astype(np.float64)
     hits = {"there": 0, "zero": 0}
     for case in hits:
         for _ in range(trials):
             share = draw_share(source, event)
             seen = share.values
             if case == "there":
-                seen = derive_signal(summary(1, agreement), agreement, share).features
+                seen = derive_signal(noisy, agreement, share).features
             for _ in range(shares - 1):
                 seen = seen + draw_share(source, event).values
             opened = (seen + modulus // 2) % modulus - modulus // 2
