@@ -155,7 +155,7 @@ def _units(promised: ByView) -> list[str]:
     agreed, *others = promised.units
     if agreed.epsilon is None:
         return []
-    records = [claim for claim in others if "sum" not in claim.events]  # a sum has other noise
+    records = [claim for claim in others if claim.shared is None]  # a sum has other noise
     stated = [f"{c.unit}: {c.epsilon:.4g}" for c in records if c.epsilon is not None]
     without = [claim.unit for claim in others if claim.epsilon is None]
     return [

@@ -6,7 +6,6 @@ the accountant. Where nothing is promised, the figure is None and a sentence say
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from secure_fedsa.privacy.events import (
     DiscreteGaussianRelease,
     DpSgdTraining,
     Event,
+    events_to_list,
 )
 from secure_fedsa.privacy.mechanisms import differing_coordinates, l2_sensitivity
 from secure_fedsa.privacy.shared_noise import SharedNoiseRelease, View
@@ -87,11 +87,11 @@ class UnitClaim:
         delta: The agreed delta; None likewise.
         curve: (delta, epsilon) over several deltas; epsilon None where it is not stated.
         rho: zCDP parameter; None where the mechanism has none worth stating.
-        events: What the figures were computed from, by teacher; of a whole institution that of
-            the sum, by ``sum``.
+        events: What the figures were computed from, by teacher.
         accountant: Name of the accountant; empty where nothing is promised.
         accountant_version: Its version.
         why: Why the figures hold, what keeps them true, or why there are none.
+        shared: Of a whole institution, the release of the sum that the figures were computed from.
     """
 
     id: str
@@ -101,10 +101,11 @@ class UnitClaim:
     delta: float | None
     curve: Curve
     rho: float | None
-    events: Mapping[str, Sequence[Event | SharedNoiseRelease]]
+    events: dict[str, tuple[Event, ...]]
     accountant: str
     accountant_version: str
     why: str
+    shared: SharedNoiseRelease | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as a JSON-able dict; ``mu`` is there, and null."""
@@ -117,9 +118,8 @@ class UnitClaim:
             "curve": [list(point) for point in self.curve],
             "rho": self.rho,
             "mu": None,
-            "events": {
-                name: [event.to_dict() for event in events] for name, events in self.events.items()
-            },
+            "events": {name: events_to_list(events) for name, events in self.events.items()}
+            | ({} if self.shared is None else {"sum": [self.shared.to_dict()]}),
             "accountant": self.accountant,
             "accountant_version": self.accountant_version,
             "why": self.why,
@@ -274,10 +274,11 @@ def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
         delta=delta,
         curve=tuple((at, accountant.epsilon_from_rho(rho, at)) for at in _deltas(delta)),
         rho=rho,
-        events={"sum": (event,)},
+        events={},
         accountant=shared_noise.NAME,
         accountant_version=shared_noise.VERSION,
         why=f"{shares} shares of the members' noise count. {why} {GIVEN_THE_ROSTER}",
+        shared=event,
     )
 
 
