@@ -261,11 +261,15 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         "teachers",
         "Teachers and their scores",
         paragraphs(
-            "A score says how far a teacher's saliency agrees with the student's. At most "
+            wording.NO_SCORES
+            if facts.agreement.institution_privacy is not None
+            else "A score says how far a teacher's saliency agrees with the student's. At most "
             f"{selection.select} teachers with a score of at least {selection.threshold:g} are "
             "selected; the dashed line is that agreed threshold."
         ),
-        None if scores else element("p", _unpublished(ranked=ranked)),
+        None
+        if scores or facts.agreement.institution_privacy is not None
+        else element("p", _unpublished(ranked=ranked)),
         table("Scores and selection by teacher", headers, rows, class_="bars stack"),
     )
 

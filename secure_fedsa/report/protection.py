@@ -47,9 +47,11 @@ def _views(agreement: Agreement) -> dict[str, str]:
     public = "public messages: " + ", ".join(_published(agreement))
     inside = [] if publish.ciphertexts else ["masked ciphertexts" if he else single]
     holder, opened = ["the feature key"] if he else [], [] if publish.sums else ["the opened sum"]
+    zero = agreement.institution_privacy is not None
+    scores = "scores that are all zero" if zero else "all scores"
     own = {
         "aggregator": ["scores under their blinds" if he else "all scores", *inside],
-        "key-holder": ["all scores", *inside],
+        "key-holder": [scores, *inside],
         "student": ["what it asked", *opened],
     }
     own[agreement.custody] += [*holder, *opened]

@@ -28,6 +28,10 @@ OF_INSTITUTIONS = (
     "institution_privacy). It rests on masks, encryption and the members' word for their shares of "
     "noise, and adds up over runs in no ledger."
 )
+NO_SCORES = (
+    "By agreement nobody has a score: every answer to the student's question is zero, so that none "
+    "says anything of a single institution. Every teacher that was ready is selected."
+)
 OWN_PAGE = (
     "This page is itself one of the files that the receipt covers: it proves nothing about the "
     "run or about itself. `secure-fedsa verify` judges the folder. Without --trust the most "
@@ -313,7 +317,10 @@ def encryption_on(agreement: Agreement) -> str:
 def what_was_summed(agreement: Agreement) -> str:
     """Return what one teacher's part of the sum is, in a sentence."""
     if agreement.answers is None:
-        return "The sum is of between-class scatter matrices in a public feature space."
+        text = "The sum is of between-class scatter matrices in a public feature space"
+        if agreement.institution_privacy is not None:
+            text += ", each scaled down to a public norm and under its teacher's share of noise"
+        return f"{text}."
     form = {
         "sketch": "secret random sketches of",
         "gram": "Gram matrices of",
@@ -350,7 +357,9 @@ def withheld(agreement: Agreement) -> list[str]:
             f"erased at the end is attested by {agreement.custodian}; the folder does not show who "
             "else had it."
         )
-    if publish.scores == "none":
+    if agreement.institution_privacy is not None:
+        found.append(NO_SCORES)
+    elif publish.scores == "none":
         found.append("Neither the scores nor their order are published.")
     elif publish.scores == "order":
         found.append("The order of the scores is published, the scores are not.")

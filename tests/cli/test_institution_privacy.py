@@ -68,6 +68,11 @@ def test_card_and_page_say_how_far_an_institution_is_hidden_and_what_that_rests_
         assert "Not covered: that an institution takes part" in text
         assert "by the scores of their" not in text
         assert "had the best scores" not in text
+        assert "under its teacher's share of noise" in text
+    page = html.unescape(report_html(made, summary))
+    assert wording.NO_SCORES in page
+    assert "scores that are all zero" in page
+    assert "A score says how far" not in page
 
 
 def test_card_and_page_of_other_runs_promise_an_institution_nothing() -> None:
@@ -198,3 +203,16 @@ def test_the_closing_words_of_a_run_name_an_institutions_epsilon() -> None:
     (line,) = _institution(summary)
     assert f"epsilon {summary['institution_privacy']['sum-and-colluding']:.4g}" in line
     assert _institution(runs.both(runs.facts())[1]) == []
+
+
+def test_an_audit_says_that_it_is_about_records(
+    drafted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Canaries are records: who reads PASS would take an institution's promise for measured."""
+    assert new(drafted, "--institution-epsilon", "8", out="own/agreement.toml") == 0
+    file = str(drafted / "own" / "agreement.toml")
+    code = main(["audit", file, "--canaries", "300", "--teacher", "teacher-site-0"])
+    assert code in (0, 1)  # an alarm by chance changes the verdict, and nothing else here
+    text = " ".join(capsys.readouterr().out.split())
+    assert "per record (add-remove)" in text
+    assert "shares of noise that hide institutions in the sum are not audited" in text
