@@ -68,7 +68,7 @@ def test_card_and_page_say_how_far_an_institution_is_hidden_and_what_that_rests_
         assert "Not covered: that an institution takes part" in text
         assert "by the scores of their" not in text
         assert "had the best scores" not in text
-        assert "under its teacher's share of noise" in text
+    assert "under its teacher's share of noise" in model_card(made, summary)
     page = html.unescape(report_html(made, summary))
     assert wording.NO_SCORES in page
     assert "scores that are all zero" in page
@@ -193,8 +193,11 @@ def test_a_draft_that_hides_institutions_and_selects_some_is_refused(
     drafted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who is left out by a score would be told apart by the roster."""
-    assert new(drafted, "--institution-epsilon", "8", "--select", "3", out="own/a.toml") == 1
-    assert "selection.select" in capsys.readouterr().err
+    some = ("--select", "3", "--minimum-cohort", "3")
+    assert new(drafted, "--institution-epsilon", "8", *some, out="own/a.toml") == 1
+    said = capsys.readouterr().err
+    assert "selection.select: is 3, not the 4 teachers" in said
+    assert "would depend on single signals" in said
 
 
 def test_the_closing_words_of_a_run_name_an_institutions_epsilon() -> None:
