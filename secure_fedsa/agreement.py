@@ -24,6 +24,7 @@ from secure_fedsa.agreement_tables import (
     Encoder,
     Encryption,
     Features,
+    InstitutionPrivacy,
     Limits,
     Party,
     Privacy,
@@ -52,6 +53,7 @@ __all__ = [
     "Encoder",
     "Encryption",
     "Features",
+    "InstitutionPrivacy",
     "Limits",
     "Party",
     "Privacy",
@@ -71,10 +73,10 @@ __all__ = [
 ]
 
 _LARGEST_INTEGER = 2**53 - 1  # of canonical JSON
-_OPTIONAL = frozenset(
-    {"signatures", "classes", "stated", "privacy", "training", "answers", "student_privacy"}
-)
-_OF_ROUTES = frozenset({"privacy", "training", "answers", "student_privacy"})
+_OF_RELEASES = ("student_privacy", "institution_privacy")
+"""Tables that an agreement of the route noisy-release may have."""
+_OF_ROUTES = frozenset({"privacy", "training", "answers", *_OF_RELEASES})
+_OPTIONAL = frozenset({"signatures", "classes", "stated"}) | _OF_ROUTES
 
 T = TypeVar("T")
 
@@ -98,6 +100,8 @@ class Agreement:
         answers: For the routes whose teachers are models.
         student_privacy: What is promised about the student's own labelled records; None if
             nothing is. For noisy-release only.
+        institution_privacy: What the sum promises about a whole member; None if nothing. For
+            noisy-release only.
     """
 
     version: int
@@ -119,6 +123,7 @@ class Agreement:
     training: Training | None = None
     answers: Answers | None = None
     student_privacy: StudentPrivacy | None = None
+    institution_privacy: InstitutionPrivacy | None = None
     signatures: dict[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
@@ -173,6 +178,12 @@ class Agreement:
         return self.student_privacy
 
     @property
+    def institution_promise(self) -> InstitutionPrivacy:
+        """What the sum promises about a whole member; ask only where something is promised."""
+        assert self.institution_privacy is not None
+        return self.institution_privacy
+
+    @property
     def asked(self) -> Answers:
         """What models are asked, in the routes whose teachers are models."""
         assert self.answers is not None
@@ -182,10 +193,11 @@ class Agreement:
     def feature_values(self) -> int:
         """Values in a feature signal.
 
-        Of noisy-release the upper triangle and the record count; of models what their form has.
+        Of noisy-release the upper triangle and the record count, which is not sent where the sum
+        protects institutions; of models what their form has.
         """
         if self.answers is None:
-            return triangle(self.encoder.dimension) + 1
+            return triangle(self.encoder.dimension) + (self.institution_privacy is None)
         match self.answers.form:
             case "sketch":
                 return self.answers.probes * self.answers.width
@@ -193,6 +205,12 @@ class Agreement:
                 return triangle(self.answers.probes)
             case "scatter":
                 return triangle(self.encoder.dimension)
+
+    def largest_opened(self, members: int) -> int:
+        """Return the largest absolute value that a sum over honest members can have."""
+        if self.institution_privacy is not None:
+            return self.encryption.plain_modulus // 2  # it is one modulo t, and nothing is cut
+        return members * self.features.bound
 
     def check(self) -> None:
         """Refuse an agreement that contradicts itself.
@@ -252,7 +270,7 @@ def unchecked(data: Any) -> Agreement:
     if route not in get_args(Route):
         _convert(Route, route, "route")
     own = _TABLES[route]
-    allowed = {*own, *(("student_privacy",) if route == NOISY_RELEASE else ())}
+    allowed = {*own, *(_OF_RELEASES if route == NOISY_RELEASE else ())}
     for name in sorted(set(data) & _OF_ROUTES - allowed):
         raise AgreementError(name, f"is not a table of the route {route}.", do="Remove it.")
     return _build(Agreement, data, "", own)

@@ -14,6 +14,7 @@ from secure_fedsa.agreement_tables import (
     PRIVATE_TRAINING,
     VALUES_OF_A_MAP,
     Answers,
+    InstitutionPrivacy,
     Privacy,
     Promise,
     Retention,
@@ -34,6 +35,7 @@ MOST_PARTIES = 200
 MOST_DAYS = 36_500
 MOST_CLASSES = 10_000
 """Classes of the student whose labelled records are summed."""
+_LEAST_SHARE, _LARGEST_NORM = 0.5, 2**30
 _LEAST_OF_TRAINING, _MOST_OF_TRAINING = 1e-9, 1e12
 _MOST_PROBES, _MOST_COLUMNS = 10**6, 4096
 # The y-coordinates of Ed25519's points of small order, in all their spellings (the two beyond
@@ -147,7 +149,50 @@ def _check_privacy(agreement: Agreement) -> None:
         _check_answers(agreement.answers, agreement.saliency.values)
     if agreement.student_privacy is not None:
         _check_student(agreement, agreement.student_privacy)
+    if agreement.institution_privacy is not None:
+        _check_institution(agreement, agreement.institution_privacy)
     _check_stated(agreement)
+
+
+def _check_institution(agreement: Agreement, institution: InstitutionPrivacy) -> None:
+    if agreement.route != NOISY_RELEASE:
+        raise AgreementError(
+            "institution_privacy", f"is for the route {NOISY_RELEASE}.", do="Remove it."
+        )
+    if not agreement.protection.he:
+        raise AgreementError(
+            "protection.he",
+            "is false, and the sum is to hide single institutions.",
+            why="Without masks everybody on the way sees each signal with its own share only.",
+            do="Set he and masks to true, or remove institution_privacy.",
+        )
+    selection, teachers = agreement.selection, len(agreement.teachers)
+    roster = "Else the roster, which is public, would depend on single signals."
+    if selection.select != teachers:
+        raise AgreementError(
+            "selection.select",
+            f"is {selection.select}, not the {teachers} teachers, and the sum is to hide single "
+            "institutions.",
+            why=roster,
+            do="Select all teachers, or remove institution_privacy.",
+        )
+    if selection.threshold > 0 or agreement.publish.scores != "none":
+        clause = "selection.threshold" if selection.threshold > 0 else "publish.scores"
+        raise AgreementError(
+            clause,
+            "asks for scores, and the sum is to hide single institutions.",
+            why=f"All scores are zero then. {roster}",
+            do='Set selection.threshold to 0 and publish.scores to "none".',
+        )
+    for name in ("epsilon", "share_scale"):
+        _positive(f"institution_privacy.{name}", getattr(institution, name))
+    if institution.share_scale < _LEAST_SHARE:
+        raise AgreementError(
+            "institution_privacy.share_scale", f"must be at least {_LEAST_SHARE}: no bound below."
+        )
+    for name, most in (("norm_bound", _LARGEST_NORM), ("records", 10**12)):
+        if not 1 <= getattr(institution, name) <= most:
+            raise AgreementError(f"institution_privacy.{name}", f"must be from 1 to {most}.")
 
 
 def _check_student(agreement: Agreement, student: StudentPrivacy) -> None:

@@ -127,6 +127,29 @@ class StudentPrivacy:
 
 
 @dataclass(frozen=True, slots=True)
+class InstitutionPrivacy:
+    """What the opened sum promises about one member's whole signal, at ``privacy.delta``.
+
+    The members' noise adds up: it is planned for the smallest sum that may be opened, less the
+    members that may collude (``Selection``).
+
+    Attributes:
+        epsilon: Privacy loss bound that the shares are for, against whoever sees the sum and
+            colludes with ``max_colluding`` of its members.
+        neighbours: What may become of one member's signal: zero, or any other within the norm.
+        norm_bound: L2 norm to which a member's integer signal is scaled down (C).
+        share_scale: Parameter sigma of the discrete Gaussian share that each member adds.
+        records: Order of magnitude of a member's records, for the student: no count is sent.
+    """
+
+    epsilon: float
+    neighbours: Literal["member-to-zero", "member-to-any"]
+    norm_bound: int
+    share_scale: float
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the route private-training trains each teacher's model by DP-SGD; all of it public.
 

@@ -26,6 +26,7 @@ from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 from secure_fedsa.models.saliency import SaliencyScale, public_query, student_query
 from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.mechanisms import calibrate
+from secure_fedsa.privacy.shared_noise import plan_shared_noise
 from secure_fedsa.signals import FloatArray, ReleasedSum
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import sign
@@ -61,6 +62,25 @@ STUDENT_PROMISE = ag.StudentPrivacy(
     epsilon=2.0, noise_multiplier=calibrate(2.0, 1e-5), budget=5.0, classes=3, directions=2
 )
 """About the labelled records of the toy student."""
+
+
+def institution_promise(smallest: int, epsilon: float = 4.0) -> dict[str, Any]:
+    """Return changes to a toy agreement whose sum protects institutions, one of them colluding."""
+    event = plan_shared_noise(
+        epsilon,
+        1e-5,
+        norm_bound=2**16,
+        coordinates=DIMENSION * (DIMENSION + 1) // 2,
+        members=smallest,
+        max_colluding=1,
+    )
+    return {
+        "institution_privacy": ag.InstitutionPrivacy(
+            epsilon, event.neighbours, event.norm_bound, event.share_scale, records=200
+        ),
+        "selection": {"threshold": 0.0, "minimum_cohort": smallest},
+        "publish": {"scores": "none"},
+    }
 
 
 @lru_cache(maxsize=1)

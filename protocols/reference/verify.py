@@ -7,16 +7,15 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 NAME, FLAGS = "[a-z0-9][a-z0-9-]{0,39}", bytes.fromhex("100719000000000000F0BF")
 canonical = rfc8785.dumps  # values are equal as the text compares them if these bytes are
 V1 = pathlib.Path(__file__).parents[1] / "v1"; TABLES = json.loads((V1 / "tables.json").read_text())
-KINDS, FILES = TABLES["kinds"], TABLES["files"]
+KINDS, FILES = TABLES["kinds"], TABLES["files"]; _draft = jsonschema.Draft202012Validator
 SECTIONS = "saliency encoder protection features encryption selection publish limits privacy"
-STEPS = "noise_multiplier", "sampling_rate", "steps"
+STEPS, SHARED = ("noise_multiplier", "sampling_rate", "steps"), "institution_privacy"
 NOISY, TRAINED, OPEN = "noisy-release", "private-training", "encryption-only"
 TEXT = "".join((V1 / page).read_text() for page in ("verification.md", "agreement.md"))
 _texts = [path.read_text().replace('$"', r'\\Z"') for path in V1.glob("schemas/*.json")]  # $: LF
 _schemas = [json.loads(re.sub(r'"\$schema": "[^"]*",', "", text)) for text in _texts]  # or types go
 REGISTRY = referencing.Registry().with_resources((schema["$id"],
     referencing.jsonschema.DRAFT202012.create_resource(schema)) for schema in _schemas)
-_draft = jsonschema.Draft202012Validator
 _types = {"integer": lambda _, x: type(x) is int, "number": lambda _, x: type(x) in {int, float}}
 DRAFT = jsonschema.validators.extend(_draft, type_checker=_draft.TYPE_CHECKER.redefine_many(_types))
 class Refused(Exception): """A check that does not hold: the file and the reason."""
@@ -76,7 +75,7 @@ def b_agreement(r: Any) -> None:
         "student_privacy", "retention"]) | content, hash=digest("agreement", content), own={})
     for name in SECTIONS.split(): vars(v).update(content.get(name, {"unit": None}))
     v.keys, v.roles = ({n: p[member] for n, p in parties.items()} for member in ("key", "role"))
-    v.the = {role: name for name, role in v.roles.items()}
+    v.the = {role: n for n, role in v.roles.items()}; v.shared = content.get(SHARED, {})
     v.smallest = max(v.minimum_cohort, v.max_colluding + 2)
     v.teachers = sorted(name for name, role in v.roles.items() if role == "teacher")
     v.stated = {name: parties[name]["stated"] for name in v.teachers if "stated" in parties[name]}
@@ -91,7 +90,7 @@ def b_agreement(r: Any) -> None:
         or v.sums or not v.ciphertexts, B5=signatures.keys() == parties.keys(), B6=not
         v.simulation); plan(v)
     for name, key in v.keys.items(): signed(key, signatures[name], canonical(content), "agreement")
-def plan(v: Any) -> None:  # L1 to L9 and L11, by drv 2, 4 and 6.2
+def plan(v: Any) -> None:  # L1 to L9, L11 and L12, by drv 2, 4 and 6.2
     v.rho = v.run_epsilon = None; v.events = {}; v.near = 1e-9 if v.route == NOISY else 1e-6
     if v.route == NOISY: releases(v); v.run_epsilon = epsilon(v.rho, v.delta)
     if v.route == OPEN: v.events = {n: {"kind": "no-differential-privacy"} for n in v.teachers}
@@ -117,9 +116,18 @@ def releases(v: Any) -> None:
         exact = (gmpy2.mpq(sensitivity) / gmpy2.mpq(scale)) ** 2 / 2; rho = float(exact)
         if gmpy2.mpq(rho) < exact: rho = math.nextafter(rho, math.inf)
         check(L2=1e-150 < rho < 1e150); v.rho = v.rho or rho  # the teachers', who come first
-    if not o: return
-    v.own = {"rho": rho, "delta": v.delta, "budget": o["budget"], "epsilon": epsilon(rho, v.delta)}
-    check(L11=v.own["epsilon"] <= min(o["epsilon"] * (1 + 1e-9), o["budget"], 100))
+    own = {"rho": rho, "delta": v.delta, "epsilon": epsilon(rho, v.delta)}
+    if o: v.own["student_privacy"] = own | {"budget": o["budget"]}
+    if o: check(L11=own["epsilon"] <= min(o["epsilon"] * (1 + 1e-9), o["budget"], 100))
+def shares(v: Any) -> None:  # L12, drv 2.5
+    o, s, n, own = v.shared, v.shared["share_scale"], v.smallest, {"delta": v.delta}
+    far = o["norm_bound"] * (1 + (o["neighbours"] == "member-to-any"))
+    for view, j in ("sum", n), ("sum-and-colluding", n - v.max_colluding), ("everybody-else", 1):
+        tau = sum(10 * math.exp(-2 * (math.pi * s) ** 2 * i / (i + 1)) for i in range(1, j))
+        own[view] = epsilon((far / s) ** 2 / (2 * j) + v.values * tau, v.delta)
+    tail = math.ceil(s * math.sqrt(2 * v.select * math.log(2e6 * v.values))); v.own[SHARED] = own
+    check(L12=own["sum-and-colluding"] <= min(o["epsilon"] * (1 + 1e-9), 100) and
+        2 * (v.select * o["norm_bound"] + tail) < v.plain_modulus, R19=v.select == len(v.teachers))
 def training(event: Any, delta: float) -> float: return trained(*map(event.get, STEPS), delta)
 @functools.cache
 def trained(noise: float, rate: float, steps: int, delta: float) -> float:  # drv 2.1
@@ -143,18 +151,17 @@ def signals(v: Any) -> None:
     pairs, number = v.directions * (v.directions + 1) // 2, v.query_modulus_bits // 4 if v.he else 8
     bound, asked = pairs * (2 ** (v.bits - 1) - 1) ** 2, v.answers or {"form": "scatter"}
     side = asked["probes"] if asked["form"] == "gram" else v.dimension
-    v.values = side * (side + 1) // 2 + (v.route == NOISY)
+    v.values = side * (side + 1) // 2 + (v.route == NOISY and not v.shared)
     if asked["form"] == "sketch": v.values = asked["probes"] * asked["width"]
-    check(L4=t % (2 * degree) == 1 and gmpy2.is_prime(t) and t not in chosen,
-          L5=2 * v.select * v.bound < t, L6=v.budget - math.log2(v.select) >= 1,
-          L7=bound.bit_length() + 128 < v.query_modulus_bits and (4 * bound).bit_length() <= 62,
-          L9=17 + pairs * (4 * math.ceil(number / 3) + 3) <= 2**26)
+    check(L4=t % (2 * degree) == 1 and gmpy2.is_prime(t) and t not in chosen, L5=2 * v.select *
+        v.bound < t, L6=v.budget - math.log2(v.select) >= 1, L7=(4 * bound).bit_length() <= 62 and
+        bound.bit_length() + 128 < v.query_modulus_bits, L9=17 + pairs * (4 * -(-number // 3) + 3)
+        <= 2**26); v.shared and shares(v)
 def epsilon(rho: float, delta: float) -> float:  # drv 2
     u = math.log(-math.log(delta) / rho) / 2
     for step in (1 / 4, 1e-2, 1e-4, 1e-6):  # a grid that becomes finer
-        grid = [math.exp(u + j * step) for j in range(-60, 61)]
         least, u = min((rho + rho * x - math.log1p(1 / x) - (math.log(delta) + math.log1p(x)) / x,
-                        math.log(x)) for x in grid)
+            math.log(x)) for x in [math.exp(u + j * step) for j in range(-60, 61)])
     return max(0.0, least)
 def c_receipt_form(r: Any) -> None:
     receipt = formed("receipt", parsed(read(r, "receipt.dsse.json")))
@@ -176,13 +183,12 @@ def d_messages(r: Any) -> None:
 def message(v: Any, path: str, envelope: Any) -> Any:  # the members of header and body by name
     header = formed("envelope", envelope)["header"]; text = canonical(header)
     h = types.SimpleNamespace(**header, path=path, body={}, digest=digest("envelope", header))
-    kind, role = KINDS[h.kind], v.roles.get(h.sender)
+    kind, role = KINDS[h.kind], v.roles.get(h.sender); public = kind["class"] == "public"
     custodian = h.sender == v.the[v.custody] and "custodian" in kind["from"]
-    public, other = kind["class"] == "public", h.recipient != h.sender
     check(D3=len(text) <= 4096, D4=path == f"transcript/{h.sender}-{h.sequence:03}-{h.kind}.json",
           D5=h.agreement == v.hash, D6=h.sender in v.roles and kind["class"] == header["class"],
           D7=role in kind["from"] or custodian, D8=h.recipient == "*" if public else
-          other and v.roles.get(h.recipient) in kind["to"])
+          h.recipient != h.sender and v.roles.get(h.recipient) in kind["to"])
     signed(v.keys[h.sender], envelope["signature"], text, "envelope")
     bare = not public or (h.kind in {"upload", "sum"} and not v.ciphertexts)
     check(D2=[*envelope] == ["body"] * (not bare) + ["header", "signature"])
@@ -214,9 +220,8 @@ def e_opening(r: Any) -> None:
     for m in of(r, "ready"): check(E6=m.body == r.opening)
     check(E7=sorted(m.recipient for m in of(r, "query")) == v.teachers)
 def check_public_key(r: Any) -> None:  # drv 6.2 to 6.4
-    degree, bits = r.v.poly_modulus_degree, r.v.coeff_mod_bit_sizes
-    kind = {"encryption_type": ts.ENCRYPTION_TYPE.ASYMMETRIC, "coeff_mod_bit_sizes": bits}
-    r.context = ts.context(ts.SCHEME_TYPE.BFV, degree, r.v.plain_modulus, n_threads=1, **kind)
+    v, bits = r.v, r.v.coeff_mod_bit_sizes; r.context = ts.context(ts.SCHEME_TYPE.BFV,
+        v.poly_modulus_degree, v.plain_modulus, bits, ts.ENCRYPTION_TYPE.ASYMMETRIC, n_threads=1)
     r.head = r.context.serialize(*[False] * 4).removesuffix(wire(18, FLAGS))  # without any keys
     keys = objects(r.v, r.public[len(r.head) :], 2, bits)
     check(E4=[r.head + wire(18, wire(10, key) + FLAGS) for key in keys] == [r.public])
@@ -301,10 +306,9 @@ def i_sum(r: Any) -> None:
     if not v.ciphertexts: return
     right = {"roster_hash": r.final.hash, "uploads": {m.sender: m.digest for m in uploads}}
     check(I2=r.sum.body | right | {"values": v.values} == r.sum.body)
-    if not v.he:
-        total = [sum(column) % v.plain_modulus for column in zip(*rows, strict=True)]
-        check(I2=residues(r, r.sum.ciphertext) == total); return
-    check(I2=added(rows).serialize() == r.sum.ciphertext)
+    if v.he: check(I2=added(rows).serialize() == r.sum.ciphertext); return
+    total = [sum(column) % v.plain_modulus for column in zip(*rows, strict=True)]
+    check(I2=residues(r, r.sum.ciphertext) == total)
 def residues(r: Any, data: bytes) -> list[int]:
     values = [*struct.unpack(f"<{r.v.values}q", data)]
     check(I2=min(values) >= 0 and max(values) < r.v.plain_modulus); return values
@@ -321,14 +325,12 @@ def objects(v: Any, data: bytes, polynomials: int, bits: list[int]) -> list[byte
         found.append(blob); at += length
     return found
 def vector(r: Any, data: bytes) -> Any:  # drv 6.3: well formed, loaded as a whole
-    v, degree = r.v, r.v.poly_modulus_degree
-    sizes = [min(degree, v.values - at) for at in range(0, v.values, degree)]
-    start = wire(10, b"".join(map(vint, sizes)))
+    v, degree = r.v, r.v.poly_modulus_degree; sizes = [min(degree, v.values - at) for at in
+        range(0, v.values, degree)]; start = wire(10, b"".join(map(vint, sizes)))
     blobs = objects(v, data[len(start) :], 2, v.coeff_mod_bit_sizes[:-1])
-    check(I2=data == start + b"".join(wire(18, blob) for blob in blobs) and
-        len(blobs) == len(sizes)); x = ts.bfv_vector_from(r.context, data)
-    shapes = {(ct.size(), ct.poly_modulus_degree(), ct.coeff_modulus_size(), ct.is_ntt_form(),
-               ct.is_transparent()) for ct in x.ciphertext()}
+    check(I2=data == start + b"".join(wire(18, x) for x in blobs) and len(blobs) == len(sizes))
+    x = ts.bfv_vector_from(r.context, data); shapes = {(ct.size(), ct.poly_modulus_degree(),
+        ct.coeff_modulus_size(), ct.is_ntt_form(), ct.is_transparent()) for ct in x.ciphertext()}
     check(I2=shapes == {(2, degree, len(v.coeff_mod_bit_sizes) - 1, False, False)} and
         x.size() == v.values and x.serialize() == data); return x
 def j_permit(r: Any) -> None:
@@ -341,9 +343,9 @@ def k_release(r: Any) -> None:
     ids, sealed = {name: r.signals[name] for name in r.members}, len([*of(r, "sealed-sum")])
     opened = struct.unpack(f"<{len(m.values) // 8}q", m.values)
     check(K1=m.roster_hash == r.final.hash, K3=m.signal_ids == ids, K2=not v.ciphertexts or
-        m.sum_hash == sha256(r.sum.ciphertext), K4=len(opened) == v.values * v.sums and sealed == 1
-        - v.sums and all(abs(value) <= k * v.bound for value in opened), K5=(m.secret_key != b"") ==
-        v.feature_key)
+        m.sum_hash == sha256(r.sum.ciphertext), K5=(m.secret_key != b"") == v.feature_key,
+        K4=len(opened) == v.values * v.sums and sealed == 1 - v.sums and all(abs(value) <=
+        (t // 2 if v.shared else k * v.bound) for value in opened))
     if v.feature_key:
         start = r.head + wire(18, FLAGS)
         keys = objects(v, m.secret_key[len(start) :], 1, v.coeff_mod_bit_sizes)
@@ -364,11 +366,10 @@ def decrypted(r: Any, data: bytes) -> list[int]:  # drv 6.5
     return [value % r.v.plain_modulus for value in x.decrypt()]
 def l_release_log(r: Any) -> None:
     line = read(r, "release-log.jsonl"); check(L1=line[-1:] == b"\n")
-    log = formed("release-log", parsed(line[:-1]))
-    right = r.released | {"run_id": r.run, "agreement": r.v.hash, "members": r.members,
-                          "data_sets": {name: r.data_sets[name] for name in r.members}}
+    log, by = formed("release-log", parsed(line[:-1])), {n: r.data_sets[n] for n in r.members}
+    x = r.released | {"run_id": r.run, "agreement": r.v.hash, "members": r.members, "data_sets": by}
     check(L2=log.pop("hash") == digest("release-log", log)
-          and (log["position"] == 0) == (log["previous"] == "0" * 64), L3=log["body"] == right)
+          and (log["position"] == 0) == (log["previous"] == "0" * 64), L3=log["body"] == x)
 def m_student(r: Any) -> None:
     parts = {name: r.hashes[f"student/{name}.safetensors"] for name in ("network", "head")}
     parts["architecture"] = r.hashes["student/architecture.json"]
@@ -388,9 +389,10 @@ def n_summary(r: Any) -> None:
     if v.privacy:
         near = [(value, v.run_epsilon) for value in [*views, summary["epsilon"], told["epsilon"]]]
         near += [(told[name], vars(v)[name]) for name in ("delta", *["rho"] * (v.route == NOISY))]
-    own = summary.get("student_privacy", {}); near += [(own[n], x) for n, x in v.own.items()]
-    check(N3=own.keys() == v.own.keys(), N2=canonical(summary | right) == canonical(summary) and
-        all(math.isclose(value, fact, rel_tol=v.near) for value, fact in near))
+    check(N3=summary.keys() & {"student_privacy", SHARED} == v.own.keys())
+    near += [(summary[name][n], x) for name, own in v.own.items() for n, x in own.items()]
+    check(N2=canonical(summary | right) == canonical(summary) and all(math.isclose(value, fact,
+        rel_tol=v.near) for value, fact in near))
 def notices(v: Any) -> dict[str, list[str]]:  # drv 10
     names = ", ".join(sorted(v.stated))
     keys = {OPEN: [OPEN], TRAINED: ["floating-point", "own-code", *["stated"] * bool(names)]}
@@ -398,18 +400,17 @@ def notices(v: Any) -> dict[str, list[str]]:  # drv 10
     return {"notices": told} if told else {}
 def o_receipt(r: Any) -> None:
     r.at, v, the, both = "receipt.dsse.json", r.v, r.v.the, ("aggregator", "key-holder")
-    route, senders = v.route, {*r.signals}; stating = senders & {*v.stated}
+    route, sent = v.route, {*r.signals}; told = sent & {*v.stated}  # told: who stated a training
     opened = v.ciphertexts and v.sums and (v.feature_key or not v.he)
     when = {"always": True, "ciphertexts": v.ciphertexts, "opened": opened, route: True}
     claims = [claim for claim, case in TABLES["recomputed"].items() if when.get(case)]
-    by = {role: {name} for role, name in the.items()} | {"custodian": {the[v.custody]},
-        "ledger-senders": senders, "signers": r.signers, "promised": [the["student"]] * bool(v.own),
-        "limited": r.signers * bool(v.retention),
-        "summing": senders if route == NOISY else (), "asking": senders if route == OPEN else (),
-        "training": senders - stating if route == TRAINED else (), "stating": stating}
-    groups = {claim: set().union(*(by[one] for one in who.split("-and-")))
-              for claim, who in TABLES["attested"].items() if claim not in claims}
-    attested = [{"claim": claim, "by": sorted(who)} for claim, who in groups.items() if who]
+    by = dict.fromkeys(["summing", "asking", "training"], ()) | {k: {n} for k, n in the.items()}
+    by |= {"custodian": {the[v.custody]}, "ledger-senders": sent, "signers": r.signers, "stating":
+        told, "limited": r.signers * bool(v.retention), "promised": {the["student"]} if
+        v.student_privacy else (), "sharing": v.shared and sent,
+        {NOISY: "summing", OPEN: "asking"}.get(route, "training"): sent - told}
+    attested = [{"claim": claim, "by": sorted(who)} for claim, groups in TABLES["attested"].items()
+        if claim not in claims and (who := set().union(*map(by.get, groups.split("-and-"))))]
     ids = {"version": 1, "agreement": v.hash, "run_id": r.run, "transcript_root":
         digest("transcript", sorted(m.digest for m in r.messages))}
     right = ids | {"recomputed": claims, "attested": attested} | notices(v)

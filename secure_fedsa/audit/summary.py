@@ -18,7 +18,7 @@ from secure_fedsa.audit.opening import Opening
 from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.messages import Roster
 from secure_fedsa.report.notices import notices
-from secure_fedsa.report.summary import VIEWS, facts_of, student_privacy
+from secure_fedsa.report.summary import VIEWS, facts_of, institution_privacy, student_privacy
 from secure_fedsa.roles.charges import tolerance
 from secure_fedsa.wire import canonical
 
@@ -64,7 +64,8 @@ def check_summary(
     agreement = opening.agreement
     told = notices(agreement)
     promised = student_privacy(opening.transcript.agreed.promises, agreement)
-    entries = _ENTRIES | ({"notices"} if told else set()) | promised.keys()
+    shared = institution_privacy(opening.transcript.agreed.promises)
+    entries = _ENTRIES | ({"notices"} if told else set()) | promised.keys() | shared.keys()
     for name in sorted(set(summary) ^ entries):
         known = name in entries
         require(False, SUMMARY_FILE, f"{name}: is {'missing' if known else 'no entry'}.")
@@ -76,6 +77,8 @@ def check_summary(
     _check_accounting(summary, accounting, tolerance(agreement))
     if promised:
         _check_student(summary, promised["student_privacy"], tolerance(agreement))
+    for name, figures in shared.items():
+        _check_figures(summary, name, figures, tolerance(agreement))
     # The rest is the aggregator's word, but a word of the right type: a report can show it.
     kept = opening.transcript.agreed.promises
     facts_of(summary, agreement=agreement, plan=kept, roster=roster, charged=())
@@ -103,16 +106,22 @@ def _check_accounting(summary: dict[str, Any], accounting: Accounting | None, sl
 
 def _check_student(summary: dict[str, Any], promised: dict[str, float], slack: float) -> None:
     """Check what is said of the student's records, and that nothing else was computed of them."""
-    told = summary["student_privacy"]
-    same = isinstance(told, dict) and told.keys() == promised.keys()
-    require(same, SUMMARY_FILE, f"student_privacy: does not have {', '.join(promised)}.")
-    for name, value in promised.items():
-        _must_be_close(f"student_privacy.{name}", told[name], value, slack)
+    _check_figures(summary, "student_privacy", promised, slack)
     accuracy = summary["accuracy"]
     require(isinstance(accuracy, dict), SUMMARY_FILE, "accuracy: is not an object.")
     for name, value in accuracy.items():
         computed = name not in OF_PROTECTED and value is not None
         require(not computed, SUMMARY_FILE, f"accuracy.{name}: is of unprotected labelled records.")
+
+
+def _check_figures(
+    summary: dict[str, Any], entry: str, figures: dict[str, float], slack: float
+) -> None:
+    told = summary[entry]
+    same = isinstance(told, dict) and told.keys() == figures.keys()
+    require(same, SUMMARY_FILE, f"{entry}: does not have {', '.join(figures)}.")
+    for name, value in figures.items():
+        _must_be_close(f"{entry}.{name}", told[name], value, slack)
 
 
 def _expected(opening: Opening) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _check_values(release: Release, file: str, opening: Opening, members: int) -
     size = 8 * agreement.feature_values
     require(len(release.values) == size, file, f"releases {len(release.values)} bytes, not {size}.")
     values = from_int64_bytes(release.values)
-    limit = members * agreement.features.bound
+    limit = agreement.largest_opened(members)
     # Not abs: it leaves the least int64 negative.
     within = -limit <= int(values.min()) and int(values.max()) <= limit
     require(within, file, f"releases values beyond {limit}, the most that members can give.")

@@ -177,6 +177,19 @@ def _add_terms(group: Any) -> None:
         help="classes of the student's task (default: those of --data)",
     )
     group.add_argument(
+        "--institution-epsilon",
+        metavar="E",
+        type=positive,
+        help="of a whole teacher in a run's sum, by noise that teachers share: for many teachers, "
+        "all of whom are selected (default: no noise hides an institution)",
+    )
+    group.add_argument(
+        "--institution-neighbours",
+        choices=("member-to-zero", "member-to-any"),
+        default="member-to-zero",
+        help="what that compares a teacher's signal with (default: member-to-zero)",
+    )
+    group.add_argument(
         "--records",
         metavar="N",
         type=whole(1),
@@ -187,7 +200,7 @@ def _add_terms(group: Any) -> None:
         "--select",
         metavar="K",
         type=whole(1),
-        help="most teachers in a sum (default: 6, or all if fewer)",
+        help="most teachers in a sum (default: 6, or all if fewer; with --institution-epsilon all)",
     )
     group.add_argument(
         "--threshold",
@@ -199,8 +212,7 @@ def _add_terms(group: Any) -> None:
         "--minimum-cohort",
         metavar="N",
         type=whole(1),
-        default=3,
-        help="fewest teachers in a sum (default: 3)",
+        help="fewest teachers in a sum (default: 3; with --institution-epsilon all)",
     )
     group.add_argument(
         "--max-colluding",
@@ -330,6 +342,7 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
             width=arguments.width,
             saliency=arguments.saliency,
         )
+    shared = arguments.institution_epsilon is not None
     feature_key = arguments.publish_feature_key or ("yes" if serves else "no")
     return Choices(
         title=arguments.title or f"Knowledge amalgamation over {public.source}",
@@ -341,9 +354,9 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         agreement_budget=arguments.budget,
         data_set_budget=arguments.data_set_budget,
         records=arguments.records,
-        select=arguments.select or min(SELECT, teachers),
+        select=arguments.select or (teachers if shared else min(SELECT, teachers)),
         threshold=arguments.threshold,
-        minimum_cohort=arguments.minimum_cohort,
+        minimum_cohort=arguments.minimum_cohort or (teachers if shared else 3),
         max_colluding=arguments.max_colluding,
         custody=arguments.custody,
         log_days=arguments.log_days,
@@ -360,6 +373,8 @@ def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -
         student_epsilon=arguments.student_epsilon,
         student_budget=arguments.student_budget,
         student_classes=_student_classes(arguments, public),
+        institution_epsilon=arguments.institution_epsilon,
+        institution_neighbours=arguments.institution_neighbours,
     )
 
 

@@ -18,8 +18,9 @@ from secure_fedsa.cli.agreement_words import WORDS
 
 _WIDTH = 88
 _TABLES = (
-    *("encoder", "privacy", "student_privacy", "training", "answers", "protection", "saliency"),
-    *("features", "encryption", "selection", "publish", "limits", "retention"),
+    *("encoder", "privacy", "student_privacy", "institution_privacy", "training", "answers"),
+    *("protection", "saliency", "features", "encryption", "selection", "publish", "limits"),
+    "retention",
 )
 
 

@@ -57,6 +57,29 @@ WORDS: dict[str, str] = {
         "Directions of the opened sum along which the records are summed; the fewer, the less "
         "noise."
     ),
+    "institution_privacy": (
+        "What the opened sum promises about one whole teacher: its signal is scaled down to a "
+        "norm and carries a share of noise, and the shares add up. All that are ready are "
+        "selected, and no score says anything. Its part in the run and the names of its classes "
+        "stay visible. Without this table an institution is NOT hidden by noise."
+    ),
+    "institution_privacy.epsilon": (
+        "Bound of the privacy loss of one run's sum, at the delta of [privacy], against who sees "
+        "the sum and works together with max_colluding of its teachers. It rests on masks and "
+        "encryption, and on the others of a minimum cohort to have drawn their shares."
+    ),
+    "institution_privacy.neighbours": (
+        '"member-to-zero": its signal becomes zero. "member-to-any": any other; that takes twice '
+        "the noise."
+    ),
+    "institution_privacy.norm_bound": "Norm that a signal keeps at most, in integer steps.",
+    "institution_privacy.share_scale": (
+        "Standard deviation of one teacher's share of noise, in the same steps. Computed from "
+        "epsilon for the minimum cohort less max_colluding."
+    ),
+    "institution_privacy.records": (
+        "Order of magnitude of a teacher's records, for the student: their number is not sent."
+    ),
     "privacy": "What the promise of differential privacy is.",
     "privacy.unit": (
         'Whom the promise protects: one "record", or one "person", of whom at most max_records '

@@ -125,6 +125,11 @@ def _words(agreement: Agreement, result: AuditResult) -> list[str]:
             "Attacked: the final weights, by somebody who chose the records. The claim holds "
             "against those who see every step."
         )
+    if agreement.institution_privacy is not None:
+        lines += _wrapped(
+            "This is about the noise for records. The shares of noise that hide institutions in "
+            "the sum are not audited by canaries."
+        )
     return [*lines, *_wrapped(f"Shown: {SHOWS}"), *_wrapped(f"Not shown: {SHOWS_NOT}")]
 
 

@@ -16,7 +16,7 @@ from secure_fedsa.engines.student import StudentWorkshop
 from secure_fedsa.entropy import IntArray
 from secure_fedsa.models.amalgamation import AmalgamatedModel, StudentData, without_teachers
 from secure_fedsa.models.encoder import Encoding, PublicEncoder
-from secure_fedsa.models.scatter import between_scatter, upper_triangle
+from secure_fedsa.models.scatter import between_scatter, triangle_size, upper_triangle
 from secure_fedsa.models.students import from_scratch, self_trained, student_architecture
 from secure_fedsa.models.training import Student
 from secure_fedsa.roles.noisy_release import noise_plan, read_private
@@ -135,7 +135,7 @@ def simulate_without_noise(
     Raw summaries are un-noised functions of private records: only the demo, whose data are
     public, may compute this, and it never enters a run folder.
     """
-    total = np.zeros(agreement.feature_values - 1)
+    total = np.zeros(triangle_size(agreement.encoder.dimension))
     records = 0.0
     for teacher in data.teachers:
         if teacher.id not in members:

@@ -31,6 +31,7 @@ def outcome_text(finished: Finished) -> str:
         "",
         _spent(summary),
         *_student(summary),
+        *_institution(summary),
         *summary.get("notices", ()),
         (
             f"Took {summary['wall_seconds']['total'] + signing:.0f} s, of which {signing:.0f} s to "
@@ -83,6 +84,18 @@ def _student(summary: dict[str, Any]) -> list[str]:
     return [
         f"The student's labelled records: epsilon {told['epsilon']:.4g}, once for all runs.",
         "Baselines without teachers, made of them without noise, are not computed.",
+    ]
+
+
+def _institution(summary: dict[str, Any]) -> list[str]:
+    told = summary.get("institution_privacy")
+    if told is None:
+        return []
+    return [
+        (
+            f"A whole teacher in the sum: epsilon {told['sum-and-colluding']:.4g}, told with the "
+            "agreed number of colluding teachers, while masks and encryption hold."
+        ),
     ]
 
 

@@ -18,6 +18,7 @@ from secure_fedsa.agreement import (
     Encoder,
     Encryption,
     Features,
+    InstitutionPrivacy,
     Limits,
     Party,
     Privacy,
@@ -31,11 +32,13 @@ from secure_fedsa.agreement import (
     StudentPrivacy,
     Training,
 )
+from secure_fedsa.agreement_tables import triangle
 from secure_fedsa.encryption.parameters import BfvParameters
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder, useful_dimension
 from secure_fedsa.models.model_signals import ModelSignalSpec
 from secure_fedsa.models.saliency import SaliencyScale
 from secure_fedsa.privacy.mechanisms import calibrate, count_unit, l2_sensitivity
+from secure_fedsa.privacy.shared_noise import plan_shared_noise
 from secure_fedsa.privacy.training_accountant import noise_multiplier_for
 
 DELTA = 1e-5
@@ -57,6 +60,9 @@ _GRID = 2**16
 _NARROW, _WIDE, _WIDE_FROM_EPSILON = 256, 512, 2.0
 _SAMPLING_RATE, _STEPS, _LEARNING_RATE = 0.3, 60, 4.0
 _COUNT_WEIGHT = 0.25
+_NORM_BOUND = 2**16
+_SHARED_WIDTH = 64
+"""Dimensions of a sum under noise for institutions; wider ones lose (docs/decisions/0019)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class Choices:
         student_epsilon: Privacy loss bound of the student's labelled records; None for no promise.
         student_budget: Epsilon of all uses of those records; None for ten summaries'.
         student_classes: Classes of the student's task; used with ``student_epsilon`` only.
+        institution_epsilon: Privacy loss bound of a whole teacher in the sum; None for no promise.
+        institution_neighbours: What that bound compares.
     """
 
     title: str
@@ -113,6 +121,8 @@ class Choices:
     student_epsilon: float | None = None
     student_budget: float | None = None
     student_classes: int = 0
+    institution_epsilon: float | None = None
+    institution_neighbours: Literal["member-to-zero", "member-to-any"] = "member-to-zero"
 
 
 def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
@@ -130,7 +140,10 @@ def encoder_spec(choices: Choices, probes: int) -> EncoderSpec:
             _GRID, count_unit(_GRID, _COUNT_WEIGHT), choices.neighbours, choices.max_records
         )
         noise = calibrate(choices.epsilon, choices.delta) * sensitivity / _GRID
-        return EncoderSpec(dimension=useful_dimension(choices.records, noise, probes))
+        width = useful_dimension(choices.records, noise, probes)
+        if choices.institution_epsilon is not None:
+            width = min(width, _SHARED_WIDTH)
+        return EncoderSpec(dimension=width)
     noisy = choices.route == PRIVATE_TRAINING and choices.epsilon < _WIDE_FROM_EPSILON
     width = _NARROW if noisy else _WIDE
     return EncoderSpec(dimension=min(width, useful_dimension(1, 0.0, probes)))
@@ -183,6 +196,7 @@ def draft(
         training=_training(choices) if choices.route == PRIVATE_TRAINING else None,
         answers=answers,
         student_privacy=_student(choices, encoder),
+        institution_privacy=_institution(choices, encoder),
         protection=Protection(dp=private, he=choices.encryption, masks=choices.encryption),
         saliency=Saliency(
             directions=scale.directions,
@@ -259,6 +273,25 @@ def _student(choices: Choices, encoder: PublicEncoder) -> StudentPrivacy | None:
     )
 
 
+def _institution(choices: Choices, encoder: PublicEncoder) -> InstitutionPrivacy | None:
+    """Return the promise about whole teachers: shares for the smallest sum that may be opened."""
+    epsilon, smallest = choices.institution_epsilon, choices.minimum_cohort
+    if epsilon is None:
+        return None
+    event = plan_shared_noise(
+        epsilon,
+        choices.delta,
+        norm_bound=_NORM_BOUND,
+        coordinates=triangle(encoder.dimension),
+        members=max(smallest, choices.max_colluding + 2),
+        max_colluding=choices.max_colluding,
+        neighbours=choices.institution_neighbours,
+    )
+    return InstitutionPrivacy(
+        epsilon, event.neighbours, event.norm_bound, event.share_scale, choices.records
+    )
+
+
 def _training(choices: Choices) -> Training:
     """Return a training that suits linear classifiers of the encoding, and small networks."""
     return Training(
@@ -288,6 +321,8 @@ def _largest(choices: Choices, answers: Answers | None, encoder: PublicEncoder) 
 def _threshold(choices: Choices) -> float:
     if choices.threshold is not None:
         return choices.threshold
+    if choices.institution_epsilon is not None:
+        return 0.0  # of all, whose scores are zero
     if choices.route == ENCRYPTION_ONLY:
         aligned = choices.answers is None or choices.answers.saliency == "alignment"
         return MODEL_THRESHOLD if aligned else 0.0

@@ -124,7 +124,7 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
 
 
 def _privacy(agreement: Agreement, found: Plan) -> list[str]:
-    from secure_fedsa.cli.terms import student_promised
+    from secure_fedsa.cli.terms import institution_promised, student_promised
     from secure_fedsa.privacy.training_check import TrainingCheck
     from secure_fedsa.report.notices import notices
 
@@ -148,6 +148,7 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
             "data set"
         ),
         *(text.strip() for text in student_promised(agreement, found)),
+        *(text.strip() for text in institution_promised(agreement, found)),
         *notices(agreement),
     ]
 
@@ -157,11 +158,12 @@ def _units(promised: ByView) -> list[str]:
     agreed, *others = promised.units
     if agreed.epsilon is None:
         return []
-    stated = [f"{c.unit}: {c.epsilon:.4g}" for c in others if c.epsilon is not None]
+    records = [claim for claim in others if claim.shared is None]  # a sum has other noise
+    stated = [f"{c.unit}: {c.epsilon:.4g}" for c in records if c.epsilon is not None]
     without = [claim.unit for claim in others if claim.epsilon is None]
     return [
         f"  the same noise, at the same delta, for {'; '.join(stated)}",
-        f"  no epsilon for {'; '.join(without)}",
+        *([f"  no epsilon for {'; '.join(without)}"] if without else []),
     ]
 
 

@@ -23,6 +23,7 @@ def terms(agreement: Agreement, planned: Plan) -> list[str]:
         f"  {len(agreement.teachers)} teachers, {len(agreement.parties)} parties in all",
         *promised(agreement, planned),
         *student_promised(agreement, planned),
+        *institution_promised(agreement, planned),
         (
             f"  A sum is of {selection.smallest_sum} to {selection.select} teachers, of whom "
             f"{selection.max_colluding} may collude; its key is with {agreement.custodian}"
@@ -59,6 +60,27 @@ def student_promised(agreement: Agreement, planned: Plan) -> list[str]:
     check, budget = planned.student, agreement.student_promise.budget
     spent = f"epsilon {check.epsilon:.4g} at delta {check.delta:g}, once for all runs"
     return [f"  The student's labelled records lose {spent}; budget of all their uses: {budget:g}"]
+
+
+def institution_promised(agreement: Agreement, planned: Plan) -> list[str]:
+    """Return what a whole teacher loses by the sum, and what that costs; nothing if unpromised."""
+    if not planned.institution:
+        return []
+    promise, selection = agreement.institution_promise, agreement.selection
+    alone, colluding, all_others = planned.institution
+    noise = promise.share_scale * selection.select**0.5 / (selection.select * promise.norm_bound)
+    return [
+        (
+            f"  A whole teacher loses epsilon {colluding.epsilon:.4g} at delta "
+            f"{colluding.delta:g} ({promise.neighbours}) by a run's sum, told with "
+            f"{selection.max_colluding} of its teachers; {alone.epsilon:.4g} without them;"
+        ),
+        (
+            f"  {all_others.epsilon:.4g} against all others together, which is no promise. Noise "
+            f"of the mean signal: {noise:.2g} of the norm bound a value; for a few teachers that "
+            "destroys the result (docs/decisions/0019)"
+        ),
+    ]
 
 
 def promised(agreement: Agreement, planned: Plan) -> list[str]:

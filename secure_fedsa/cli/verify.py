@@ -89,8 +89,12 @@ def _failed(error: VerificationError) -> dict[str, Any]:
 def _limits(verdict: Verdict) -> list[str]:
     from secure_fedsa.report.wording import limits
 
-    protected = verdict.facts.agreement.student_privacy is not None
-    return limits(identities_checked=verdict.identities_checked, student_protected=protected)
+    agreement = verdict.facts.agreement
+    return limits(
+        identities_checked=verdict.identities_checked,
+        student_protected=agreement.student_privacy is not None,
+        institutions_protected=agreement.institution_privacy is not None,
+    )
 
 
 def _passed(verdict: Verdict, trusted: str) -> dict[str, Any]:

@@ -44,7 +44,9 @@ class EncryptedSuite:
     def __init__(self, agreement: Agreement) -> None:
         self._parameters = bfv_parameters(agreement)
         self._values = agreement.feature_values
-        self._feature_bound = agreement.features.bound
+        shared = agreement.institution_privacy is not None
+        self._feature_bound = None if shared else agreement.features.bound
+        self._largest = agreement.largest_opened
         self._bits = agreement.encryption.query_modulus_bits
         self._query_values = agreement.saliency.values
         self._signal_bound = 2 ** (agreement.saliency.bits - 1) - 1
@@ -183,5 +185,5 @@ class EncryptedSuite:
     def decrypt(self, secret: bytes, aggregate: Aggregate) -> ReleasedSum:
         released = ciphertexts.decrypt(self._parameters, secret, aggregate)
         return fixed_point.check_released(
-            released, feature_bound=self._feature_bound, values=self._values
+            released, limit=self._largest(len(released.members)), values=self._values
         )

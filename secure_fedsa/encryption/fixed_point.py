@@ -25,12 +25,15 @@ IntArray = npt.NDArray[np.int64]
 MAXIMUM_MODULUS = 1 << 62
 
 
-def encode(signal: Signal, *, feature_bound: int, values: int, plain_modulus: int) -> Encoded:
+def encode(
+    signal: Signal, *, feature_bound: int | None, values: int, plain_modulus: int
+) -> Encoded:
     """Return the feature signal as residues.
 
     Args:
         signal: Its ``features``, int64, shape (values,), each within ``feature_bound``.
-        feature_bound: R.
+        feature_bound: R; None where values carry shares of noise, which nothing may cut or
+            refuse: they are reduced modulo t whatever they are.
         values: Length that the agreement fixes.
         plain_modulus: t, above ``2 R``.
 
@@ -38,12 +41,13 @@ def encode(signal: Signal, *, feature_bound: int, values: int, plain_modulus: in
         HeadroomError: A wrong length, type or range. The message holds no value.
     """
     features = signal.features
-    if not 0 < 2 * feature_bound < plain_modulus < MAXIMUM_MODULUS:
+    if not 0 < 2 * (feature_bound or 1) < plain_modulus < MAXIMUM_MODULUS:
         raise HeadroomError("The feature bound does not fit the plain modulus.")
     if features.dtype != np.int64 or features.shape != (values,):
         raise HeadroomError(f"A feature signal must be int64 of shape ({values},).")
     # Not np.abs: it leaves the least int64 negative.
-    if values and (int(features.min()) < -feature_bound or int(features.max()) > feature_bound):
+    least, most = (int(features.min()), int(features.max())) if values else (0, 0)
+    if feature_bound is not None and (least < -feature_bound or most > feature_bound):
         raise HeadroomError(
             "A feature value is outside the agreed bound.",
             do="Clip the signal to the bound before encoding it.",
@@ -61,16 +65,20 @@ def centre(residues: npt.NDArray[np.int64], plain_modulus: int) -> IntArray:
     return np.where(reduced > plain_modulus // 2, reduced - plain_modulus, reduced)
 
 
-def check_released(released: ReleasedSum, *, feature_bound: int, values: int) -> ReleasedSum:
+def check_released(released: ReleasedSum, *, limit: int, values: int) -> ReleasedSum:
     """Return ``released`` if a roster of honest members can have produced it.
 
+    Args:
+        released: The opened sum.
+        limit: Largest absolute value (:meth:`~secure_fedsa.agreement.Agreement.largest_opened`).
+        values: Length that the agreement fixes.
+
     Raises:
-        ProtocolError: Wrong length, or a value beyond members times ``feature_bound``:
-            some member's upload was outside the agreed range, or its masks did not cancel.
+        ProtocolError: Wrong length, or a value beyond ``limit``: some member's upload was outside
+            the agreed range, or its masks did not cancel.
     """
     if released.values.shape != (values,):
         raise ProtocolError("", f"The released sum must have {values} values.")
-    limit = len(released.members) * feature_bound
     if int(released.values.min()) < -limit or int(released.values.max()) > limit:
         raise ProtocolError(
             "",

@@ -36,7 +36,9 @@ class PlainSuite:
 
     def __init__(self, agreement: Agreement) -> None:
         self._values = agreement.feature_values
-        self._feature_bound = agreement.features.bound
+        shared = agreement.institution_privacy is not None
+        self._feature_bound = None if shared else agreement.features.bound
+        self._largest = agreement.largest_opened
         self._modulus = agreement.encryption.plain_modulus
         self._query_values = agreement.saliency.values
         self._signal_bound = 2 ** (agreement.saliency.bits - 1) - 1
@@ -150,7 +152,7 @@ class PlainSuite:
             int_array(fixed_point.centre(residues, self._modulus)), aggregate.members
         )
         return fixed_point.check_released(
-            released, feature_bound=self._feature_bound, values=self._values
+            released, limit=self._largest(len(released.members)), values=self._values
         )
 
 

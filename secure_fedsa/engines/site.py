@@ -43,6 +43,7 @@ from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.clipping import LocalNotes
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
+from secure_fedsa.privacy.shared_noise import draw_share
 from secure_fedsa.release_log import ReleaseLog
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
@@ -224,6 +225,8 @@ class LocalSite:
                 return self._suite.encrypt_query(primes, values)
             case fx.FeatureEncryption(public_key=public, masked=masked):
                 return (self._suite.encrypt_features(public, masked),)
+            case fx.ShareDraw(event=event):
+                return (draw_share(self.noise, event).values.astype("<i8").tobytes(),)
             case fx.NoiseDraw():
                 raise UsageError("Noise is drawn apart: it never enters a journal.")
 
@@ -359,6 +362,8 @@ class LocalSite:
         if self.ledger is not None and run_id:
             made = "noisy summary" if self.agreement.answers is None else "model's signals"
             items = ["sealing key", "mask values", made, "reply randomness"]
+            if self.agreement.institution_privacy is not None:
+                items.append("share of the sum's noise")
             if run_id in self._books.books().charges:
                 self._books.record("erasure", run_id, {"items": [*items, *more]})
 

@@ -156,9 +156,8 @@ class StudentWorkshop:
             ProtocolError: If the sum is out of the agreed range.
             StorageError: If the student cannot be stored.
         """
-        check_released(
-            released, feature_bound=agreement.features.bound, values=agreement.feature_values
-        )
+        limit = agreement.largest_opened(len(released.members))
+        check_released(released, limit=limit, values=agreement.feature_values)
         private = self._private(agreement)
         release = self._release(released, agreement)
         if private is None:
@@ -223,6 +222,9 @@ class StudentWorkshop:
             return release_of(form, values / agreement.features.scale, encoded, teachers)
         plan = noise_plan(agreement, released.members[0])
         sigma = plan.event.noise_scale / agreement.mechanism.grid
+        if agreement.institution_privacy is not None:
+            # No count was sent; only the ridge needs one, and an order of magnitude does.
+            values = np.append(values, agreement.institution_promise.records * teachers)
         scatter = values[:-1] / agreement.features.scale
         matrix = from_upper_triangle(scatter, self.encoder.dimension)
         return Release(matrix, float(values[-1]), teachers, sigma)

@@ -20,12 +20,18 @@ from secure_fedsa.planning.traffic import Traffic, check_length, traffic
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.privacy.events import DpSgdTraining
+from secure_fedsa.privacy.shared_noise import View, ViewFigure, figures, least_modulus
 from secure_fedsa.privacy.training_accountant import runs_within, training_epsilon
 from secure_fedsa.privacy.training_check import TrainingCheck, training_check
 from secure_fedsa.roles.charges import is_stated, planned_event, tolerance
-from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.noisy_release import noise_plan, share_plan
 from secure_fedsa.roles.private_student import label_plan
 
+PLANNED: View = "sum-and-colluding"
+"""The view that shares are planned for."""
+WRAPS_AT_MOST = 1e-6
+"""Probability that a value of the sum wraps around; it costs the result, not privacy."""
+_LARGEST_EPSILON = 100.0
 _LONGEST_SCORE = 63  # bits of the score modulus: scores are summed in 64-bit integers
 _LEAST_FLOOR = 1.0  # records: means of fewer would be noise divided by next to nothing
 _MOST_RUNS_COUNTED = 64
@@ -49,7 +55,7 @@ class PlanError(AgreementError):
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """What an agreement was found to be able to keep, by its own rules and L1 to L9 and L11.
+    """What an agreement was found to be able to keep, by its own rules, L1 to L9, L11 and L12.
 
     Attributes:
         accounting: The headline epsilon and its cross-checks, for the worst teacher; None in a
@@ -63,6 +69,8 @@ class Promises:
         smallest_sum: Fewest teachers whose sum may be opened.
         tolerated_losses: Teachers that may drop out after the roster is complete: none.
         student: Accounting of the student's labelled records; None where nothing is promised.
+        institution: What the opened sum tells each view about one member's whole signal; empty
+            where nothing is promised.
     """
 
     accounting: Accounting | None
@@ -73,6 +81,7 @@ class Promises:
     smallest_sum: int
     tolerated_losses: int
     student: CrossCheck | None
+    institution: tuple[ViewFigure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,11 @@ class Plan(Promises):
             "smallest_sum": self.smallest_sum,
             "tolerated_losses": self.tolerated_losses,
             **({"student": self.student.to_dict()} if self.student else {}),
+            **(
+                {"institution": [asdict(one) for one in self.institution]}
+                if self.institution
+                else {}
+            ),
             "bytes": {
                 "total": self.traffic.total_bytes,
                 "by_kind": self.traffic.by_kind,
@@ -160,6 +174,7 @@ def _promises(agreement: Agreement) -> Promises:
         smallest_sum=agreement.selection.smallest_sum,
         tolerated_losses=0,
         student=_student(agreement),
+        institution=_institution(agreement),
     )
     check_length(agreement, "query", query_body_bytes(agreement))
     return found
@@ -287,6 +302,37 @@ def _student(agreement: Agreement) -> CrossCheck | None:
                 do="Raise the noise multiplier, or the epsilon and the budget.",
             )
     return check
+
+
+def _institution(agreement: Agreement) -> tuple[ViewFigure, ...]:
+    """Return what the sum tells each view about one member: the smallest sum that may be opened."""
+    if agreement.institution_privacy is None:
+        return ()
+    promise, clause = agreement.institution_promise, "institution_privacy"
+    try:
+        event = share_plan(agreement)
+        found = figures([event], agreement.promise.delta)
+        modulus = least_modulus(
+            event, largest_roster=agreement.selection.select, failure=WRAPS_AT_MOST
+        )
+    except PrivacyParameterError as error:
+        raise AgreementError(clause, error.what, why=error.why, do=error.do) from error
+    planned = next(figure for figure in found if figure.view == PLANNED)
+    if planned.epsilon > min(promise.epsilon * (1 + tolerance(agreement)), _LARGEST_EPSILON):
+        raise AgreementError(
+            f"{clause}.share_scale",
+            f"{promise.share_scale:g} gives epsilon {planned.epsilon:.6g} from {planned.shares} "
+            f"shares, not {promise.epsilon:g}, at delta {agreement.promise.delta:g}.",
+            do="Raise the share's scale, the minimum cohort or the epsilon.",
+        )
+    if modulus > agreement.encryption.plain_modulus:
+        raise AgreementError(
+            f"{clause}.norm_bound",
+            f"and the noise need a plain modulus of {modulus} at least.",
+            why=f"Else a value of the sum wraps with probability above {WRAPS_AT_MOST:g}.",
+            do="Lower norm bound and share scale together: a coarser grid costs nothing here.",
+        )
+    return found
 
 
 def _worst_training(agreement: Agreement) -> DpSgdTraining:

@@ -91,7 +91,10 @@ def _of_party(
     }
     if role == TEACHER:
         if units.noise is not None:
-            found["noise"] = units.noise * noise_plan(agreement, name).shape.noise_values
+            drawn = noise_plan(agreement, name).shape.noise_values
+            if agreement.institution_privacy is not None:
+                drawn += agreement.feature_values
+            found["noise"] = units.noise * drawn
         if units.record is not None:
             found["records"] = units.record * records
         if units.signal is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.messages import STUDENT
-from secure_fedsa.privacy import accountant, groups, training_accountant
+from secure_fedsa.privacy import accountant, groups, shared_noise, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import (
     DiscreteGaussianRelease,
@@ -21,8 +21,9 @@ from secure_fedsa.privacy.events import (
     events_to_list,
 )
 from secure_fedsa.privacy.mechanisms import differing_coordinates, l2_sensitivity
+from secure_fedsa.privacy.shared_noise import SharedNoiseRelease, View
 from secure_fedsa.roles.charges import planned_event
-from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.noisy_release import noise_plan, share_plan
 from secure_fedsa.roles.private_student import label_plan
 
 DELTAS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
@@ -39,6 +40,35 @@ NO_MU = (
     "what is proved, and a sampled training is no Gaussian mechanism."
 )
 
+GIVEN_THE_ROSTER = (
+    "Of one run, whose roster depends on no signal. Not covered: that an institution takes part, "
+    "the names of its classes, its ledger, that and when it sent something."
+)
+_INSTITUTION: dict[View, tuple[str, str, str]] = {
+    "sum-and-colluding": (
+        "institution",
+        "told with max_colluding members",
+        (
+            "It rests on masks and encryption, and on the word of the other members of the "
+            "smallest sum that they drew their shares."
+        ),
+    ),
+    "sum": (
+        "institution-in-the-sum",
+        "against who sees the sum and colludes with no member",
+        "As for colluding members, if all drew their shares.",
+    ),
+    "everybody-else": (
+        "institution-against-everybody-else",
+        "against all others together",
+        (
+            "Masks hide nothing then, and only its own share stands before its signal: no promise "
+            "worth the name."
+        ),
+    ),
+}
+"""By view: the claim's id, who looks, and what the figure rests on."""
+
 Curve = tuple[tuple[float, float | None], ...]
 
 
@@ -48,7 +78,9 @@ class UnitClaim:
 
     Attributes:
         id: ``agreed-unit``, ``one-record``, ``person-with-K-records``,
-            ``person-at-every-teacher``, ``institution`` or ``student-record``.
+            ``person-at-every-teacher``, ``institution`` or ``student-record``. Where the sum
+            protects institutions, ``institution`` is what colluding members are told, and
+            ``institution-in-the-sum`` and ``institution-against-everybody-else`` stand beside.
         unit: The unit in words.
         neighbours: Which data sets are compared, in words; empty where nothing is promised.
         epsilon: Bound at ``delta``, for the worst teacher; None if nothing is promised.
@@ -59,6 +91,7 @@ class UnitClaim:
         accountant: Name of the accountant; empty where nothing is promised.
         accountant_version: Its version.
         why: Why the figures hold, what keeps them true, or why there are none.
+        shared: Of a whole institution, the release of the sum that the figures were computed from.
     """
 
     id: str
@@ -72,6 +105,7 @@ class UnitClaim:
     accountant: str
     accountant_version: str
     why: str
+    shared: SharedNoiseRelease | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as a JSON-able dict; ``mu`` is there, and null."""
@@ -84,7 +118,8 @@ class UnitClaim:
             "curve": [list(point) for point in self.curve],
             "rho": self.rho,
             "mu": None,
-            "events": {name: events_to_list(events) for name, events in self.events.items()},
+            "events": {name: events_to_list(events) for name, events in self.events.items()}
+            | ({} if self.shared is None else {"sum": [self.shared.to_dict()]}),
             "accountant": self.accountant,
             "accountant_version": self.accountant_version,
             "why": self.why,
@@ -101,7 +136,7 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
         PrivacyParameterError: If the agreement's numbers make no event.
     """
     events = {name: planned_event(agreement, name) for name in agreement.teachers}
-    nothing = (_institution(agreement), _student(agreement))
+    nothing = (*_institution(agreement), _student(agreement))
     if agreement.privacy is None:
         return (_unprotected(events), *nothing)
     promised = [_agreed(agreement, events)]
@@ -223,14 +258,38 @@ def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
     return _claim(agreement, "person-at-every-teacher", unit, everyone, _held(events), why)
 
 
-def _institution(agreement: Agreement) -> UnitClaim:
+def _institution(agreement: Agreement) -> tuple[UnitClaim, ...]:
+    if agreement.institution_privacy is not None:
+        return tuple(_in_the_sum(agreement, view) for view in _INSTITUTION)
     why = (
         "Noise for records does not hide what an institution is. What else stands before that "
         "differs by view: masks and encryption against most, nothing against some."
     )
     if agreement.privacy is None:
         why = "There is no noise. What masks and encryption hide differs by view."
-    return _none("institution", "one institution with all its records", why)
+    return (_none("institution", "one institution with all its records", why),)
+
+
+def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
+    """Return what the opened sum tells a view about one member's whole signal."""
+    event, delta = share_plan(agreement), agreement.promise.delta
+    shares, rho = event.shares(view), event.rho(view)
+    name, who, why = _INSTITUTION[view]
+    becomes = "zero" if event.neighbours == "member-to-zero" else "any other within the norm"
+    return UnitClaim(
+        id=name,
+        unit=f"one institution: all that the sum has of it, {who}",
+        neighbours=f"sums of the same members in which one's clipped signal becomes {becomes}",
+        epsilon=accountant.epsilon_from_rho(rho, delta),
+        delta=delta,
+        curve=tuple((at, accountant.epsilon_from_rho(rho, at)) for at in _deltas(delta)),
+        rho=rho,
+        events={},
+        accountant=shared_noise.NAME,
+        accountant_version=shared_noise.VERSION,
+        why=f"{shares} shares of the members' noise count. {why} {GIVEN_THE_ROSTER}",
+        shared=event,
+    )
 
 
 def _student(agreement: Agreement) -> UnitClaim:

@@ -143,7 +143,10 @@ def _draws(agreement: Agreement) -> tuple[float, float]:
         agreement.mechanism.grid,
         plan.count_unit,
     )
-    return noise / _COORDINATES, _best(lambda: derive_signal(summary, agreement), 2)
+    share = None
+    if agreement.institution_privacy is not None:
+        share = Noise(int_array(np.zeros(agreement.feature_values, dtype=np.int64)), seeded=False)
+    return noise / _COORDINATES, _best(lambda: derive_signal(summary, agreement, share), 2)
 
 
 def _record(agreement: Agreement, encoder: PublicEncoder) -> float:

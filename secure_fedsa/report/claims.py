@@ -64,6 +64,8 @@ WORDS: dict[str, str] = {
     "one-release": "No other sum of this run was opened.",
     "erasure": "Each signer of the receipt erased its own secret keys, masks and signals of the "
     "run at its end, but for a feature key that the agreement publishes.",
+    "institution-share": "The signal was scaled down to the agreed norm and carried a fresh share "
+    "of noise of the agreed strength, which it told nobody; no score says anything of it.",
     "student-summary": "The student's labelled records were charged to its own ledger and used "
     "through one noisy summary of the agreed strength alone; the query comes from public probes.",
     "student-training": "The student was built from the released sum as agreed.",
@@ -120,6 +122,7 @@ def attested(
     claims += [
         ("one-release", {agreement.custodian}),
         ("erasure", signers),
+        *([("institution-share", teachers)] if agreement.institution_privacy is not None else []),
         *([("student-summary", student)] if agreement.student_privacy is not None else []),
         ("student-training", student),
         ("accuracy", {agreement.only(AGGREGATOR)}),

@@ -71,6 +71,7 @@ def report_html(
                     verdict,
                     identities_checked=identities_checked,
                     student_protected=facts.plan.student is not None,
+                    institutions_protected=bool(facts.plan.institution),
                 ),
             ),
             element(
@@ -132,7 +133,13 @@ def _calm(facts: RunFacts) -> Markup:
     )
 
 
-def _verdict(verdict: str, *, identities_checked: bool, student_protected: bool) -> Markup:
+def _verdict(
+    verdict: str,
+    *,
+    identities_checked: bool,
+    student_protected: bool,
+    institutions_protected: bool,
+) -> Markup:
     """Return what is known about the folder behind the page: a verdict, or that there is none."""
     if not verdict:
         return element(
@@ -154,6 +161,7 @@ def _verdict(verdict: str, *, identities_checked: bool, student_protected: bool)
             wording.limits(
                 identities_checked=identities_checked,
                 student_protected=student_protected,
+                institutions_protected=institutions_protected,
             )
         ),
         class_="banner plain",
@@ -253,11 +261,15 @@ def _teachers_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
         "teachers",
         "Teachers and their scores",
         paragraphs(
-            "A score says how far a teacher's saliency agrees with the student's. At most "
+            wording.NO_SCORES
+            if facts.agreement.institution_privacy is not None
+            else "A score says how far a teacher's saliency agrees with the student's. At most "
             f"{selection.select} teachers with a score of at least {selection.threshold:g} are "
             "selected; the dashed line is that agreed threshold."
         ),
-        None if scores else element("p", _unpublished(ranked=ranked)),
+        None
+        if scores or facts.agreement.institution_privacy is not None
+        else element("p", _unpublished(ranked=ranked)),
         table("Scores and selection by teacher", headers, rows, class_="bars stack"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secure_fedsa.messages import STUDENT
+from secure_fedsa.planning.promises import PLANNED
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import number, readable, share
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
@@ -155,6 +156,11 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> str:
         own = "none: simulated noise" if summary["simulated"] else number(student.epsilon)
         rows.append(("Epsilon, the student's labelled records", own))
         said = f"{said}\n\n{wording.student_statement(facts, summary)}"
+    if facts.plan.institution:
+        planned = next(one for one in facts.plan.institution if one.view == PLANNED)
+        whole = "none: simulated noise" if summary["simulated"] else number(planned.epsilon)
+        rows.append(("Epsilon, one whole member in the sum", whole))
+        said = f"{said}\n\n{wording.institution_statement(facts, summary)}"
     table = "\n".join(
         ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows)]
     )

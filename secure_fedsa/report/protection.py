@@ -22,7 +22,7 @@ from secure_fedsa.report.markup import (
 )
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
-from secure_fedsa.report.views import WHY_ONE_BOUND, ByView, by_view
+from secure_fedsa.report.views import ByView, by_view
 
 _VIEW_NAMES = {
     "other-teachers": "all other teachers",
@@ -47,9 +47,11 @@ def _views(agreement: Agreement) -> dict[str, str]:
     public = "public messages: " + ", ".join(_published(agreement))
     inside = [] if publish.ciphertexts else ["masked ciphertexts" if he else single]
     holder, opened = ["the feature key"] if he else [], [] if publish.sums else ["the opened sum"]
+    zero = agreement.institution_privacy is not None
+    scores = "scores that are all zero" if zero else "all scores"
     own = {
         "aggregator": ["scores under their blinds" if he else "all scores", *inside],
-        "key-holder": ["all scores", *inside],
+        "key-holder": [scores, *inside],
         "student": ["what it asked", *opened],
     }
     own[agreement.custody] += [*holder, *opened]
@@ -139,6 +141,11 @@ def _privacy(facts: RunFacts, summary: dict[str, Any]) -> Markup:
             if facts.plan.student is not None
             else []
         ),
+        *(
+            [element("p", wording.institution_statement(facts, summary))]
+            if facts.plan.institution
+            else []
+        ),
         element("h3", "What this does not cover"),
         bullets(wording.not_covered(facts, summary)),
     )
@@ -164,7 +171,7 @@ def _units(claims: ByView) -> list[Child]:
     )
     return [
         element("h3", "The same noise, for other units"),
-        element("p", f"{WHY_ONE_BOUND} {NO_MU}"),
+        element("p", f"{claims.why_one_bound} {NO_MU}"),
         table(
             "Epsilon by unit, of the worst teacher, at the agreed delta and at others",
             ["Unit", "Epsilon", *(f"at {number(delta)}" for delta in _SHOWN), "Why"],

@@ -79,6 +79,14 @@ def student_privacy(plan: Promises, agreement: Agreement) -> dict[str, Any]:
     return {"student_privacy": {**told, "budget": agreement.student_promise.budget}}
 
 
+def institution_privacy(plan: Promises) -> dict[str, Any]:
+    """Return what summary.json says of whole members in the sum; nothing if unprotected."""
+    if not plan.institution:
+        return {}
+    told = {figure.view: figure.epsilon for figure in plan.institution}
+    return {"institution_privacy": {**told, "delta": plan.institution[0].delta}}
+
+
 def summary_json(facts: RunFacts) -> dict[str, Any]:
     """Return the content of summary.json."""
     agreement, privacy = facts.agreement, facts.agreement.privacy
@@ -112,6 +120,7 @@ def summary_json(facts: RunFacts) -> dict[str, Any]:
         "accounting": accounting and accounting.to_dict(),
         **({"notices": told} if told else {}),
         **student_privacy(facts.plan, agreement),
+        **institution_privacy(facts.plan),
         "teachers": teachers,
         "class_names": list(facts.class_names),
         "accuracy": dict(facts.accuracy),

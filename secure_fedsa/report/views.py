@@ -1,9 +1,10 @@
 """Who looks at a run, alone and together, and what epsilon does not hide from them.
 
 The names are those of protocols/v1/threat-model.toml, which a test holds them to. Every teacher
-adds all of its noise by itself before anything leaves it, so one bound holds against every view
-and coalition; a smaller one for a weaker view would need a release that is linear in noise that
-teachers share, and no route has that. What differs is which facts about an *institution* a view
+adds all of its noise for records by itself before anything leaves it, so one bound for records
+holds against every view and coalition; a smaller one for a weaker view needs a release that is
+linear in noise that teachers share. Only a sum that protects institutions has that, and for that
+unit each view has its own figure. What differs is which facts about an *institution* a view
 sees: these no noise for records hides.
 """
 
@@ -15,6 +16,9 @@ from typing import Any, Final
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.planning.unit_claims import NO_MU, UnitClaim, unit_claims
+from secure_fedsa.privacy.accountant import epsilon_from_rho
+from secure_fedsa.privacy.shared_noise import View
+from secure_fedsa.roles.noisy_release import share_plan
 
 READER: Final = "reader"
 OUTSIDER: Final = "outsider"
@@ -23,6 +27,13 @@ WHY_ONE_BOUND = (
     "Every teacher adds noise of full strength by itself before anything leaves it, and all that "
     "others compute comes after. So one bound holds against every view and every coalition; none "
     "is smaller, as no release here is linear in noise that teachers share."
+)
+
+WHY_SEVERAL_BOUNDS = (
+    "For records one bound holds against every view and every coalition: every teacher adds noise "
+    "of full strength for them by itself. For a whole institution the members' shares of noise add "
+    "up in the opened sum, so who can take off fewer of them learns less, as long as masks and "
+    "encryption hold."
 )
 
 _EVERYBODY = (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT, READER, OUTSIDER)
@@ -109,6 +120,8 @@ class ViewClaim:
             for who makes up a run: nothing of anybody's records is in it.
         delta: The agreed delta; None likewise.
         institution_facts: Facts about one teacher as an institution that it sees, in words.
+        institution: Bound at ``delta`` for one member's whole signal in the opened sum; None if
+            nothing is promised.
     """
 
     id: str
@@ -118,6 +131,7 @@ class ViewClaim:
     epsilon: float | None
     delta: float | None
     institution_facts: tuple[str, ...]
+    institution: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as a JSON-able dict."""
@@ -130,6 +144,7 @@ class ViewClaim:
             "delta": self.delta,
             "claim": "agreed-unit",
             "institution_facts": list(self.institution_facts),
+            **({} if self.institution is None else {"institution_epsilon": self.institution}),
         }
 
 
@@ -145,12 +160,18 @@ class ByView:
     units: tuple[UnitClaim, ...]
     views: tuple[ViewClaim, ...]
 
+    @property
+    def why_one_bound(self) -> str:
+        """Why the figures of views are, or are not, the same."""
+        shared = any(view.institution is not None for view in self.views)
+        return WHY_SEVERAL_BOUNDS if shared else WHY_ONE_BOUND
+
     def to_dict(self) -> dict[str, Any]:
         """Return all claims as a JSON-able dict."""
         return {
             "units": [claim.to_dict() for claim in self.units],
             "views": [claim.to_dict() for claim in self.views],
-            "why_one_bound": WHY_ONE_BOUND if self.units[0].epsilon is not None else None,
+            "why_one_bound": self.why_one_bound if self.units[0].epsilon is not None else None,
             "mu": NO_MU,
         }
 
@@ -172,10 +193,25 @@ def by_view(agreement: Agreement) -> ByView:
             epsilon=None if seer.parties == (OUTSIDER,) else agreed.epsilon,
             delta=None if seer.parties == (OUTSIDER,) else agreed.delta,
             institution_facts=_facts(agreement, seer),
+            institution=_of_the_sum(agreement, seer),
         )
         for name, seer in _SEERS.items()
     )
     return ByView(units, views)
+
+
+def _of_the_sum(agreement: Agreement, seer: _Seer) -> float | None:
+    """Return the bound on one member's whole signal, where the sum protects institutions.
+
+    A member knows its own share, so a teacher alone counts as colluding. Beyond ``max_colluding``
+    only the member's own share is sure to be left.
+    """
+    if agreement.institution_privacy is None or seer.parties == (OUTSIDER,):
+        return None
+    view: View = "sum-and-colluding" if TEACHER in seer.parties else "sum"
+    if seer.colluding in {"many", "all"}:
+        view = "everybody-else"
+    return epsilon_from_rho(share_plan(agreement).rho(view), agreement.promise.delta)
 
 
 def _facts(agreement: Agreement, seer: _Seer) -> tuple[str, ...]:
@@ -193,6 +229,8 @@ def _facts(agreement: Agreement, seer: _Seer) -> tuple[str, ...]:
 
 def _score(agreement: Agreement, seer: _Seer) -> list[str]:
     he, published = agreement.protection.he, agreement.publish.scores
+    if agreement.institution_privacy is not None:
+        return []  # it is zero, for everybody
     if published == "values" or KEY_HOLDER in seer.parties:
         return ["its score: how well its noisy saliency fits the student's question"]
     if not he and AGGREGATOR in seer.parties:
@@ -220,6 +258,11 @@ def _signals(agreement: Agreement, seer: _Seer) -> list[str]:
 
 
 def _own_signal(agreement: Agreement) -> str:
+    if agreement.institution_privacy is not None:
+        return (
+            "its noisy signal with its own share of noise, which shows its classes' geometry as "
+            "far as both noises let it"
+        )
     if agreement.route == NOISY_RELEASE:
         return (
             "its noisy signals, which show its classes' number, balance and geometry as far as the "
@@ -229,6 +272,8 @@ def _own_signal(agreement: Agreement) -> str:
 
 
 def _what_a_sum_tells(agreement: Agreement) -> str:
+    if agreement.institution_privacy is not None:
+        return "what their classes together tell apart, under the noise that hides each of them"
     if agreement.route == NOISY_RELEASE:
         return "what their classes together tell apart, and about how many records they have in all"
     return "what their models together tell apart"

@@ -23,6 +23,15 @@ OWN_EPSILON = (
     "student_privacy). That they were used through noise alone is the student's word, and the "
     "records that accuracies were measured on are not covered."
 )
+OF_INSTITUTIONS = (
+    "Whole institutions have an epsilon of their own for the opened sum of this run (summary.json, "
+    "institution_privacy). It rests on masks, encryption and the members' word for their shares of "
+    "noise, and adds up over runs in no ledger."
+)
+NO_SCORES = (
+    "By agreement nobody has a score: every answer to the student's question is zero, so that none "
+    "says anything of a single institution. Every teacher that was ready is selected."
+)
 OWN_PAGE = (
     "This page is itself one of the files that the receipt covers: it proves nothing about the "
     "run or about itself. `secure-fedsa verify` judges the folder. Without --trust the most "
@@ -42,6 +51,9 @@ SIMULATED_NOISE = (
 SELECTION_ATTESTED = (
     "That the selected teachers had the best scores is attested by the parties that signed "
     "the receipt: nobody else can work it out again."
+)
+NOBODY_LEFT_OUT = (
+    "That nobody who was ready was left out is attested by the parties that signed the receipt."
 )
 ACCURACY_NAMES = {
     "student": "Student (with the public encoder)",
@@ -121,9 +133,12 @@ def outcome(summary: dict[str, Any]) -> str:
     """Return in one sentence what was built from whom, and how good it is."""
     teachers = summary["teachers"]
     chosen = sum(bool(teacher["selected"]) for teacher in teachers)
+    noisy = "noisy " if summary["route"] == NOISY_RELEASE else ""
+    how = f"by the scores of their {noisy}saliency as the signers attest, "
+    if "institution_privacy" in summary:
+        how = "as all that were ready, whatever their signals say, "
     text = (
-        f"Of {len(teachers)} teachers, {chosen} were selected, by the scores of their "
-        f"{'noisy ' if summary['route'] == NOISY_RELEASE else ''}saliency as the signers attest, "
+        f"Of {len(teachers)} teachers, {chosen} were selected, {how}"
         "and their sum is said to have helped build a student"
     )
     student, best = summary["accuracy"].get("student"), best_baseline(summary)
@@ -208,18 +223,41 @@ def student_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
     )
 
 
+def institution_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
+    """Return what the opened sum promises about one whole member; ask only where it does."""
+    if summary["simulated"]:
+        return (
+            "No differential privacy claim holds for whole institutions either: the run was a "
+            "simulation."
+        )
+    promise, selection = facts.agreement.institution_promise, facts.agreement.selection
+    alone, colluding, all_others = facts.plan.institution
+    becomes = "zero" if promise.neighbours == "member-to-zero" else "any other within the norm"
+    return (
+        "For one whole member the opened sum is differentially private, given the roster, with "
+        f"epsilon {number(colluding.epsilon)} at delta {number(colluding.delta)}, for sums of the "
+        f"same members in which its clipped signal becomes {becomes}. That is against everybody "
+        f"who sees the sum, with up to {selection.max_colluding} other members; without them it is "
+        f"{number(alone.epsilon)}. It rests on masks and encryption, and on {colluding.shares} "
+        "members that drew their shares of the noise, which is their word. Against all others "
+        f"together it is {number(all_others.epsilon)}, from the member's own share alone: no "
+        "promise worth the name. It is this run's: no ledger adds it up over runs. Not covered: "
+        "that an institution takes part, the names of its classes, its ledger, that and when it "
+        "sent something. Scores are zero for everybody, and no number of records is sent."
+    )
+
+
 def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
     """Return what the privacy claim leaves out."""
     limits = [
         TEST_RECORDS if facts.plan.student else student_statement(facts, summary),
-        "Facts about an institution as a whole (its classes, their balance, what sets its "
-        "records apart) are not hidden by differential privacy. " + _hidden(facts.agreement),
+        _of_institutions(facts.agreement),
         (
             "Epsilon is this run's. Earlier and later runs on the same data add up: across runs "
             "only the composition of differential privacy is claimed, in each teacher's ledger. "
             "A person with records at several teachers composes over them."
         ),
-        SELECTION_ATTESTED,
+        SELECTION_ATTESTED if facts.agreement.institution_privacy is None else NOBODY_LEFT_OUT,
     ]
     limits += [STUDENT_TIMES] if facts.plan.student else []
     limits += [text for text in notices(facts.agreement) if text != NO_DIFFERENTIAL_PRIVACY]
@@ -241,6 +279,18 @@ def not_covered(facts: RunFacts, summary: dict[str, Any]) -> list[str]:
             "are those of separate parties, but nobody was kept from another party's memory."
         )
     return limits
+
+
+def _of_institutions(agreement: Agreement) -> str:
+    if agreement.institution_privacy is not None:
+        return (
+            "Facts about an institution as a whole are hidden as far as the opened sum goes, by "
+            "its own epsilon above; not its part in the run, nor the names of its classes."
+        )
+    return (
+        "Facts about an institution as a whole (its classes, their balance, what sets its "
+        "records apart) are not hidden by differential privacy. " + _hidden(agreement)
+    )
 
 
 def _hidden(agreement: Agreement) -> str:
@@ -275,7 +325,10 @@ def encryption_on(agreement: Agreement) -> str:
 def what_was_summed(agreement: Agreement) -> str:
     """Return what one teacher's part of the sum is, in a sentence."""
     if agreement.answers is None:
-        return "The sum is of between-class scatter matrices in a public feature space."
+        text = "The sum is of between-class scatter matrices in a public feature space"
+        if agreement.institution_privacy is not None:
+            text += ", each scaled down to a public norm and under its teacher's share of noise"
+        return f"{text}."
     form = {
         "sketch": "secret random sketches of",
         "gram": "Gram matrices of",
@@ -312,14 +365,21 @@ def withheld(agreement: Agreement) -> list[str]:
             f"erased at the end is attested by {agreement.custodian}; the folder does not show who "
             "else had it."
         )
-    if publish.scores == "none":
+    if agreement.institution_privacy is not None:
+        found.append(NO_SCORES)
+    elif publish.scores == "none":
         found.append("Neither the scores nor their order are published.")
     elif publish.scores == "order":
         found.append("The order of the scores is published, the scores are not.")
     return found
 
 
-def limits(*, identities_checked: bool, student_protected: bool = False) -> list[str]:
+def limits(
+    *,
+    identities_checked: bool,
+    student_protected: bool = False,
+    institutions_protected: bool = False,
+) -> list[str]:
     """Return what a reader might take the verdict of a check for, and must not."""
     if identities_checked:
         who = (
@@ -339,6 +399,7 @@ def limits(*, identities_checked: bool, student_protected: bool = False) -> list
             "cover the student's own records, and spends of other runs add to it."
         ),
         *([OWN_EPSILON] if student_protected else []),
+        *([OF_INSTITUTIONS] if institutions_protected else []),
     ]
 
 

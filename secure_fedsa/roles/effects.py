@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secure_fedsa.messages import Body
+from secure_fedsa.privacy.shared_noise import SharedNoiseRelease
 from secure_fedsa.signals import Masked, NoisySummary, ReleasedSum, Signal, SummaryShape
 from secure_fedsa.wire.envelope import Header
 
@@ -32,6 +33,13 @@ class NoiseDraw:
 
     shape: SummaryShape
     scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShareDraw:
+    """A member's share of the noise that hides it in the sum: (int64 values, little-endian)."""
+
+    event: SharedNoiseRelease
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ Draw = (
     RandomBytes
     | ReplyDraw
     | NoiseDraw
+    | ShareDraw
     | SealingKeyDraw
     | FeatureKeyDraw
     | QueryKeyDraw

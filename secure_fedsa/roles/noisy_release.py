@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.models.saliency import quantise, teacher_saliency
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid, usable_labels
 from secure_fedsa.privacy.contributions import first_records, persons_missing
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
+from secure_fedsa.privacy.shared_noise import SharedNoiseRelease, add_share, clip_to_norm
 from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_array
 
@@ -126,13 +128,49 @@ def release_encoded(
     return noisy, notes
 
 
-def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:
+def share_plan(agreement: Agreement) -> SharedNoiseRelease:
+    """Return the shared noise of a sum that protects institutions.
+
+    Planned for the smallest sum that may be opened. Public: of the agreement alone.
+
+    Raises:
+        PrivacyParameterError: If the agreement's numbers make no event.
+    """
+    promise, selection = agreement.institution_promise, agreement.selection
+    return SharedNoiseRelease(
+        promise.norm_bound,
+        promise.neighbours,
+        promise.share_scale,
+        agreement.feature_values,
+        selection.smallest_sum,
+        selection.max_colluding,
+    )
+
+
+def derive_signal(
+    summary: NoisySummary, agreement: Agreement, share: Noise | None = None
+) -> Signal:
     """Return a teacher's two integer signals: post-processing of its noisy summary.
 
     Saliency: the scatter on the leading public directions, ``saliency.values`` integers.
     Features: the scatter's upper triangle times ``features.scale``, truncated toward zero
     and clipped to ``features.bound``, then the number of records it speaks for.
+
+    Where the sum protects institutions, nothing but the sum may say anything of this one: the
+    saliency is zero, so every score is; the number of records is left out; the features are
+    scaled down to the agreed norm and carry this teacher's share, and nothing cuts them after.
+
+    Args:
+        summary: The noisy summary.
+        agreement: The agreement.
+        share: Drawn before the records were read, used once; only where the sum protects
+            institutions, and needed there.
+
+    Raises:
+        PrivacyParameterError: If the share is missing or of another length.
     """
+    if agreement.institution_privacy is not None:
+        return _shared(summary, agreement, share)
     features, saliency = agreement.features, agreement.saliency
     scatter, records = between_scatter(summary, count_floor=agreement.mechanism.count_floor)
     vector = teacher_saliency(scatter, records, saliency_scale(agreement))
@@ -141,3 +179,14 @@ def derive_signal(summary: NoisySummary, agreement: Agreement) -> Signal:
     return Signal(
         int_array(quantise(vector, saliency.teacher_bound, saliency.bits)), int_array(clipped)
     )
+
+
+def _shared(summary: NoisySummary, agreement: Agreement, share: Noise | None) -> Signal:
+    if share is None:
+        raise PrivacyParameterError("A signal without its share of noise may not leave.")
+    features, event = agreement.features, share_plan(agreement)
+    scatter, _ = between_scatter(summary, count_floor=agreement.mechanism.count_floor)
+    values = np.trunc(upper_triangle(scatter) * features.scale)
+    integers = np.clip(values, -features.bound, features.bound).astype(np.int64)
+    shared = add_share(clip_to_norm(int_array(integers), event.norm_bound), share, event)
+    return Signal(int_array(np.zeros(agreement.saliency.values, dtype=np.int64)), shared)

@@ -142,7 +142,7 @@ def _check_values(state: Student, sender: str, data: bytes) -> None:
         clause="encoder.dimension",
     )
     values = from_int64_bytes(data)
-    limit = len(state.roster.members) * agreement.features.bound
+    limit = agreement.largest_opened(len(state.roster.members))
     # Not abs: it leaves the least int64 negative.
     within = -limit <= int(values.min()) and int(values.max()) <= limit
     must_be(within, sender, "released values beyond the agreed range.", clause="features.bound")

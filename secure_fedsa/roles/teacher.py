@@ -41,11 +41,12 @@ from secure_fedsa.roles.effects import (
     ReplyDraw,
     ReserveCharge,
     Send,
+    ShareDraw,
 )
-from secure_fedsa.roles.noisy_release import noise_plan
+from secure_fedsa.roles.noisy_release import noise_plan, share_plan
 from secure_fedsa.roles.rosters import Opened
 from secure_fedsa.roles.session import Session
-from secure_fedsa.roles.teacher_facts import Teacher, absorb, claim
+from secure_fedsa.roles.teacher_facts import SHARE, Teacher, absorb, claim
 from secure_fedsa.wire import canonical
 
 REPLY_SLOT = "reply"
@@ -127,6 +128,9 @@ def _summary_effects(state: Teacher) -> list[Effect]:
     ]
     if state.agreement.route != NOISY_RELEASE:
         return [*first, AskModel()]
+    if state.agreement.institution_privacy is not None:
+        # Kept with the run's secrets, so that a crash does not make a second share of one charge.
+        first.append(DrawEntropy(SHARE, ShareDraw(share_plan(state.agreement))))
     noise = noise_plan(state.agreement, state.session.me)
     draw = NoiseDraw(noise.shape, noise.event.noise_scale)
     return [*first, DrawEntropy("noise", draw), ReadPrivate(draw)]

@@ -44,7 +44,10 @@ from secure_fedsa.roles.rosters import (
     roster_hash_of,
 )
 from secure_fedsa.roles.session import Session
-from secure_fedsa.signals import Encrypted, NoisySummary, Signal
+from secure_fedsa.signals import Encrypted, Noise, NoisySummary, Signal, from_int64_bytes
+
+SHARE = "institution-share"
+"""Tag of the draw of a share."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,6 +59,7 @@ class Teacher:
         query: The student's encrypted saliency.
         randomness: Uniform v that hides the score from the aggregator, and uniform r that
             makes the reply's randomness fresh.
+        share: Its share of the noise that hides it in the sum, where that is agreed.
         summary: The noisy summary, once read; a model makes none.
         signal: What the summary says, once the charge is committed; or what the model said.
         signal_id: Hash of the ledger's charge for it; enters at most one opened sum.
@@ -81,6 +85,7 @@ class Teacher:
     opened_before: tuple[Opened, ...] = ()
     query: tuple[bytes, ...] = ()
     randomness: tuple[bytes, bytes] | None = None
+    share: Noise | None = None
     summary: NoisySummary | None = None
     signal: Signal | None = None
     signal_id: str = ""
@@ -128,6 +133,10 @@ def absorb(state: Teacher, event: Event) -> Teacher:
             return _absorb_message(state, header.sender, body)
         case Drawn(tag="reply", value=(blind, unit)):
             return replace(state, randomness=(blind, unit))
+        case Drawn(tag=tag, value=(data,)) if tag == SHARE:
+            # That seeded noise serves simulations only is checked where it is drawn.
+            share = Noise(from_int64_bytes(data), state.agreement.simulation)
+            return replace(state, share=share)
         case Drawn(tag="upload", value=(data,)):
             values = state.agreement.feature_values
             return replace(state, encrypted=Encrypted(data, values))
@@ -144,7 +153,7 @@ def absorb(state: Teacher, event: Event) -> Teacher:
             made = state.signal
             if made is None:
                 assert state.summary is not None
-                made = derive_signal(state.summary, state.agreement)
+                made = derive_signal(state.summary, state.agreement, state.share)
             entries = LedgerSegment(tuple(segment["entries"]), segment["head"])
             charge = check_segment(entries, state.session, state.session.me)
             return replace(state, signal=made, segment=entries, signal_id=charge.entry_hash)

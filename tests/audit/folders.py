@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import Agreement, Retention
 from secure_fedsa.audit import closing
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun, OwnRecord
@@ -40,6 +40,7 @@ from tests.support import (
     World,
     asked_by_probes,
     encoder,
+    institution_promise,
     make_world,
     probes,
     table,
@@ -58,6 +59,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "publish": {"feature_key": False, "ciphertexts": False, "sums": False, "scores": "none"},
     },
     "private-student": {"student_privacy": STUDENT_PROMISE},
+    "institution": institution_promise(3),
+    "limited": {"retention": Retention(local_log_days=30, unfinished_days=7)},
     "plain": {"protection": {"he": False, "masks": False}},
     "plain-sealed": {
         "protection": {"he": False, "masks": False},

@@ -529,5 +529,28 @@ def test_the_students_own_promise_is_its_word_and_nothing_else_is_promised_to_it
     assert "comes from public probes" in words(asked("private-student")[1]["choices"])
     for variant in ("default", "trainings"):
         assert name not in figures(asked(variant)[1]["unit"])
-        assert "records are NOT protected" in words(asked(variant)[1]["unit"])
+        assert "or to the student's own records" in words(asked(variant)[1]["unit"])
         assert "without noise" in words(asked(variant)[1]["choices"])
+
+
+def test_a_whole_institutions_promise_is_the_members_word_and_said_only_where_agreed() -> None:
+    """If this fails, an officer reads that noise hides an institution where none does."""
+    source, answers = asked("institution")
+    (point,) = (p for p in answers["unit"].points if "whole signal in the opened sum" in p.text)
+    assert point.status == "attested"
+    assert set(point.by) == set(source.verdict.facts.members)
+    told = {f.name: f.value for f in point.figures}
+    (claim,) = (unit for unit in source.by_view.units if unit.id == "institution")
+    assert told[f"epsilon for {claim.unit}"] == pytest.approx(claim.epsilon, rel=1e-6)
+    assert len(told) == 3
+    assert "every teacher that was ready is in the sum" in words(answers["choices"])
+    unsaid = asked("default")[1]
+    assert "promised to an institution as a whole" in words(unsaid["unit"])
+    assert "whole signal in the opened sum" not in words(unsaid["unit"])
+
+
+def test_a_limit_of_what_is_kept_is_the_signers_word() -> None:
+    """If this fails, an officer reads that logs go away where nobody agreed on it."""
+    assert figures(asked("limited")[1]["custody"])["days of a local log, at most"] >= 0
+    (unsaid,) = (p for p in asked("default")[1]["custody"].points if "local logs" in p.text)
+    assert unsaid.status == "not shown"

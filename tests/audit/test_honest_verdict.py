@@ -40,6 +40,7 @@ def trust(path: Path, keys: dict[str, str]) -> Path:
 OF_OTHER_ROUTES = {
     "training-accounting",
     "no-differential-privacy",
+    "institution-share",
     "private-training",
     "stated-training",
     "own-model",

@@ -18,7 +18,7 @@ from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import plan
 from tests.cli.agreements import PARTIES, TEACHERS, new
 from tests.routes import ROUTES
-from tests.support import STUDENT_PROMISE, table
+from tests.support import STUDENT_PROMISE, institution_promise, table
 
 Capture = pytest.CaptureFixture[str]
 KEYS = [f"{number:064x}" for number in range(1, 9)]
@@ -57,7 +57,8 @@ def test_every_entry_is_explained(drafted: Path) -> None:
     assert all(len(line) <= 100 or " = " in line for line in lines)
     clauses = set()
     agreement = replace(read(drafted), retention=Retention(local_log_days=30, unfinished_days=7))
-    promised = replace(agreement, student_privacy=STUDENT_PROMISE)
+    shared = institution_promise(3)["institution_privacy"]
+    promised = replace(agreement, student_privacy=STUDENT_PROMISE, institution_privacy=shared)
     for known in (promised, *(changed(agreement) for changed in ROUTES.values())):
         for entry in fields(known):
             clauses.add(entry.name)
@@ -84,6 +85,15 @@ def test_a_text_says_exactly_what_its_agreement_says(drafted: Path) -> None:
         (("--student-epsilon", "2"), "student_privacy.epsilon", 2.0),
         (("--student-epsilon", "2", "--student-budget", "3"), "student_privacy.budget", 3.0),
         (("--student-epsilon", "2", "--student-classes", "5"), "student_privacy.classes", 5),
+        (("--institution-epsilon", "8"), "institution_privacy.epsilon", 8.0),
+        (("--institution-epsilon", "8"), "selection.select", 4),
+        (("--institution-epsilon", "8"), "selection.minimum_cohort", 4),
+        (("--institution-epsilon", "8", "--minimum-cohort", "3"), "selection.minimum_cohort", 3),
+        (
+            ("--institution-epsilon", "8", "--institution-neighbours", "member-to-any"),
+            "institution_privacy.neighbours",
+            "member-to-any",
+        ),
         (("--budget", "9"), "privacy.agreement_budget", 9.0),
         (("--data-set-budget", "99"), "privacy.data_set_budget", 99.0),
         (("--select", "3"), "selection.select", 3),

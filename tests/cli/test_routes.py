@@ -94,7 +94,7 @@ def test_every_choice_of_a_route_reaches_its_clause(
 @pytest.mark.parametrize(
     ("flags", "clause"),
     [
-        ((*PRIVATE, "--max-records", "3"), "privacy.unit"),
+        ((*PRIVATE, "--max-records", "3"), "privacy.max_records"),
         ((*PRIVATE, "--neighbours", "replace-one"), "privacy.neighbours"),
         ((*PRIVATE, "--budget", "3"), "privacy.agreement_budget"),
         ((*OPEN, "--encryption", "off"), "protection.he"),

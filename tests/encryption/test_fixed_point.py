@@ -68,11 +68,10 @@ def test_wrong_shape_type_or_modulus_is_refused() -> None:
 def test_released_sum_is_checked() -> None:
     """The student would train on a sum that no honest roster can have made."""
     good = ReleasedSum(int_array([2 * BOUND, -2 * BOUND]), ("a", "b"))
-    assert check_released(good, feature_bound=BOUND, values=2) is good
+    assert check_released(good, limit=2 * BOUND, values=2) is good
     with pytest.raises(ProtocolError):
-        check_released(good, feature_bound=BOUND, values=3)
+        check_released(good, limit=2 * BOUND, values=3)
     for value in (2 * BOUND + 1, -2 * BOUND - 1):
+        released = ReleasedSum(int_array([value]), ("a", "b"))
         with pytest.raises(ProtocolError):
-            check_released(
-                ReleasedSum(int_array([value]), ("a", "b")), feature_bound=BOUND, values=1
-            )
+            check_released(released, limit=2 * BOUND, values=1)

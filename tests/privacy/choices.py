@@ -37,7 +37,7 @@ from secure_fedsa.models import (
     trainable,
     training,
 )
-from secure_fedsa.privacy import clipping, contributions, mechanisms
+from secure_fedsa.privacy import clipping, contributions, mechanisms, shared_noise
 from secure_fedsa.roles import model_teachers, noisy_release, private_student
 
 ROOT = Path(secure_fedsa.__file__).parents[1]
@@ -49,6 +49,7 @@ TABLES: dict[type[Any], str] = {
     agreement_tables.Encoder: "encoder.",
     agreement_tables.Promise: "privacy.",
     agreement_tables.Privacy: "privacy.",
+    agreement_tables.InstitutionPrivacy: "institution_privacy.",
     agreement_tables.Training: "training.",
     agreement_tables.Answers: "answers.",
     agreement_tables.Protection: "protection.",
@@ -77,6 +78,9 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     mechanisms.plan_release,
     mechanisms.draw_noise,
     mechanisms.add_noise,
+    shared_noise.clip_to_norm,
+    shared_noise.draw_share,
+    shared_noise.add_share,
     scatter.between_scatter,
     saliency.teacher_saliency,
     saliency.quantise,
@@ -120,6 +124,7 @@ MODULES: tuple[ModuleType, ...] = (
     clipping,
     contributions,
     mechanisms,
+    shared_noise,
     scatter,
     saliency,
     model_teachers,

@@ -34,6 +34,7 @@ from tests.protocols.cases import (
     encoding_vectors,
     ledger_vectors,
     lies_folder,
+    lies_institution,
     lies_keys,
     lies_messages,
     lies_opening,
@@ -52,6 +53,7 @@ from tests.protocols.cases.lies import BAD, GOOD, Lie
 _REPEATED = re.compile(rb"(.{1,3}?)\1{20000,}")
 REGISTERED = (
     lies_folder,
+    lies_institution,
     lies_messages,
     lies_opening,
     lies_sum,

@@ -19,6 +19,7 @@ from secure_fedsa import release_log
 from secure_fedsa.agreement import _TABLES, Agreement
 from secure_fedsa.agreement_tables import (
     Answers,
+    InstitutionPrivacy,
     Party,
     Privacy,
     Promise,
@@ -245,6 +246,7 @@ def test_the_agreements_entries_are_the_codes() -> None:
         "training": Training,
         "answers": Answers,
         "student_privacy": StudentPrivacy,
+        "institution_privacy": InstitutionPrivacy,
     }
     assert listed == {
         section.name: [entry.name for entry in fields(hints[section.name])]

@@ -21,7 +21,7 @@ def not_covered(source: Source) -> Answer:
         *(
             source.missing(f"Not covered: {text}")
             for text in wording.not_covered(source.facts, source.summary)
-            if text != wording.SELECTION_ATTESTED  # among the choices
+            if text not in (wording.SELECTION_ATTESTED, wording.NOBODY_LEFT_OUT)  # among choices
         ),
     ]
     text = "Facts about institutions as a whole."

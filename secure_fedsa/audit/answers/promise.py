@@ -47,7 +47,8 @@ def unit(source: Source) -> Answer:
             ],
         ),
         _other_units(source),
-        _student(source),
+        *_institution(source),
+        *_student(source),
     ]
     if promise.unit == "person":
         trained = source.agreement.route == PRIVATE_TRAINING
@@ -66,18 +67,48 @@ def unit(source: Source) -> Answer:
 
 def _other_units(source: Source) -> Point:
     """Return what the same noise promises to larger units."""
-    figures = _bounds(claim for claim in source.by_view.units if claim.id != "student-record")
+    figures = _bounds(unit for unit in source.by_view.units if _is_of_records(unit))
     exact = ""
     if source.agreement.route == PRIVATE_TRAINING:
         exact = ", if it were exact: that of a training is floating-point"
     return source.claim(
         source.accounting_claim,
         f"What the noise that was charged promises to which unit, at the agreed delta{exact}. A "
-        "person with more records than a line says, or at more teachers, loses more. An "
-        "institution as a whole is promised nothing.",
+        "person with more records than a line says, or at more teachers, loses more."
+        f"{_nothing_for(source)}",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
     )
+
+
+def _is_of_records(claim: UnitClaim) -> bool:
+    return claim.id != "student-record" and not claim.id.startswith("institution")
+
+
+def _nothing_for(source: Source) -> str:
+    """Return whom the agreement promises nothing, as a sentence after others; empty for nobody."""
+    agreement = source.agreement
+    nobody = [
+        *(["an institution as a whole"] if agreement.institution_privacy is None else []),
+        *(["the student's own records"] if agreement.student_privacy is None else []),
+    ]
+    return f" Nothing is promised to {' or to '.join(nobody)}." if nobody else ""
+
+
+def _institution(source: Source) -> list[Point]:
+    """Return what a whole institution is promised."""
+    if source.agreement.institution_privacy is None:
+        return []
+    known = [claim for claim in source.by_view.units if claim.id.startswith("institution")]
+    return [
+        source.claim(
+            "institution-share",
+            "One institution's whole signal in the opened sum, against whoever sees the sum, alone "
+            f"or with members of it. {known[0].why}",
+            figures=_bounds(known),
+            at=[*summed_up("/institution_privacy"), *agreed("institution_privacy")],
+        )
+    ]
 
 
 def _bounds(claims: Iterable[UnitClaim]) -> list[Figure]:
@@ -88,17 +119,19 @@ def _bounds(claims: Iterable[UnitClaim]) -> list[Figure]:
     ]
 
 
-def _student(source: Source) -> Point:
+def _student(source: Source) -> list[Point]:
     """Return what the student's own labelled records are promised."""
-    (known,) = (claim for claim in source.by_view.units if claim.id == "student-record")
     if source.agreement.student_privacy is None:
-        return source.missing(f"A promise to the student. {known.why}")
-    return source.claim(
-        "student-summary",
-        f"One labelled record of the student. {known.why}",
-        figures=_bounds([known]),
-        at=[*summed_up("/student_privacy"), *agreed("student_privacy")],
-    )
+        return []
+    (known,) = (claim for claim in source.by_view.units if claim.id == "student-record")
+    return [
+        source.claim(
+            "student-summary",
+            f"One labelled record of the student. {known.why}",
+            figures=_bounds([known]),
+            at=[*summed_up("/student_privacy"), *agreed("student_privacy")],
+        )
+    ]
 
 
 def neighbours(source: Source) -> Answer:

@@ -273,9 +273,12 @@ def _selection(source: Source) -> Point:
         ENCRYPTION_ONLY: "of their models, and nothing bounds what the choice tells of records",
     }[source.agreement.route]
     selection = source.agreement.selection
+    chosen = f"That the teachers were selected by the scores {how}."
+    if source.agreement.institution_privacy is not None:
+        chosen = "That every teacher that was ready is in the sum: no score says anything."
     return source.claim(
         "selection",
-        f"That the teachers were selected by the scores {how}.",
+        chosen,
         figures=[
             figure("selected", len(source.verdict.facts.members)),
             figure("teachers", len(source.agreement.teachers)),

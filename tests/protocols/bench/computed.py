@@ -182,6 +182,16 @@ def _student(run: Run) -> dict[str, float] | None:
     return {"epsilon": spent, "delta": delta, "rho": cost, "budget": budget}
 
 
+def _institution(run: Run) -> dict[str, float] | None:
+    """Return what stands under institution_privacy."""
+    if "institution_privacy" not in run.terms:
+        return None
+    delta = run.terms["privacy"]["delta"]
+    spent = formulas.shared_rho(run.terms)
+    told = {view: formulas.epsilon(cost, delta) for view, cost in spent.items()}
+    return {**told, "delta": delta}
+
+
 def _promised(run: Run, entry: str) -> Json:
     """Return an entry of the promise; null without one."""
     return None if run.terms["route"] == formulas.OPEN else run.terms["privacy"][entry]
@@ -212,6 +222,7 @@ _SUMMARY: dict[str, Callable[[Run], Json]] = {
     "teachers": _teachers,
     "epsilon": _epsilon,
     "student_privacy": _student,
+    "institution_privacy": _institution,
     "epsilon_by_view": lambda run: dict.fromkeys(formulas.VIEWS, _epsilon(run)),
     "accounting": lambda run: (spent := _spent(run)) and {**run.summary["accounting"], **spent},
     "notices": lambda run: formulas.notices(run.terms),

@@ -137,7 +137,7 @@ def feature_values(terms: Json) -> int:
     width: int = terms["encoder"]["dimension"]
     answers = terms.get("answers")
     if answers is None:
-        return width * (width + 1) // 2 + 1
+        return width * (width + 1) // 2 + ("institution_privacy" not in terms)
     count: int = answers["probes"]
     if answers["form"] == "sketch":
         return count * int(answers["width"])
@@ -163,6 +163,26 @@ def student_event(terms: Json) -> dict[str, Any]:
     """Return the planned event of the student (derivations.md, 2)."""
     own = terms["student_privacy"]
     return _release(terms["privacy"], own["noise_multiplier"], own["classes"], own["directions"])
+
+
+def shared_rho(terms: Json) -> dict[str, float]:
+    """Return the rho of the opened sum for each view of it (derivations.md, 2.5)."""
+    own, selection = terms["institution_privacy"], terms["selection"]
+    colluding = selection["max_colluding"]
+    smallest = max(selection["minimum_cohort"], colluding + 2)
+    reach = own["norm_bound"] * (2 if own["neighbours"] == "member-to-any" else 1)
+    variance, values = own["share_scale"] ** 2, feature_values(terms)
+    found = {}
+    for view, shares in (
+        ("sum", smallest),
+        ("sum-and-colluding", smallest - colluding),
+        ("everybody-else", 1),
+    ):
+        tau = 10 * math.fsum(
+            math.exp(-2 * math.pi**2 * variance * i / (i + 1)) for i in range(1, shares)
+        )
+        found[view] = reach**2 / (2 * shares * variance) + values * tau
+    return found
 
 
 def _release(privacy: Json, noise: Json, classes: int, width: int) -> dict[str, Any]:
@@ -410,6 +430,8 @@ def attested(terms: Json, members: Iterable[str], charged: Iterable[str]) -> lis
     by |= {claim: both for claim in ("homomorphic-sum", "decryption") if claim not in shown}
     by["one-release"] = names(terms, terms["custody"])
     by["erasure"] = everybody
+    if "institution_privacy" in terms:
+        by["institution-share"] = senders
     if "student_privacy" in terms:
         by["student-summary"] = names(terms, "student")
     by["student-training"] = names(terms, "student")

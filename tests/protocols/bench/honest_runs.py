@@ -27,12 +27,21 @@ from tests.engines.network import Network, muted
 from tests.protocols.bench import following, formulas
 from tests.protocols.bench.resigning import Run
 from tests.routes import Shape, encryption_only, private_training, trained_models
-from tests.support import CLASSES, STUDENT_PROMISE, asked_by_probes, encoder, make_world, table
+from tests.support import (
+    CLASSES,
+    STUDENT_PROMISE,
+    asked_by_probes,
+    encoder,
+    institution_promise,
+    make_world,
+    table,
+)
 
 VECTORS = Path(__file__).resolve().parents[3] / "protocols" / "v1" / "vectors"
 RUNS = VECTORS / "runs"
 _REPORT = b"<!doctype html><title>Test vector</title><p>The report of this run was left out."
 _NOTHING = {"feature_key": False, "ciphertexts": False, "sums": False, "scores": "none"}
+_SHARED = institution_promise(4)
 _OPEN = {"he": False, "masks": False}
 
 
@@ -85,6 +94,14 @@ KINDS: dict[str, Kind] = {
         "published",
         3,
         {"protection": _OPEN, "student_privacy": STUDENT_PROMISE},
+    ),
+    "institution": Kind(
+        "a sum that hides single institutions; encrypted, sum published",
+        4,
+        {
+            **_SHARED,
+            "publish": {"feature_key": False, "ciphertexts": False, "scores": "none"},
+        },
     ),
     "encryption-only": Kind(
         "no differential privacy; encrypted, custody key-holder, scores and sum published",

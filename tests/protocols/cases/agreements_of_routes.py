@@ -28,6 +28,16 @@ PROTECTED = {
     "classes": 3,
     "directions": 2,
 }
+SHARED = "institution_privacy"
+HIDDEN = {
+    "epsilon": 4.0,
+    "neighbours": "member-to-zero",
+    "norm_bound": 2**16,
+    "share_scale": 53800.0,
+    "records": 4500,
+}
+"""For one colluding teacher of the three that a sum has at least."""
+EVERYBODY = {"selection.threshold": 0.0, "publish.scores": "none"}
 MOST = {"sampling_rate": 0.5, "steps": 12, "noise_multiplier": 2.5}
 
 
@@ -65,9 +75,11 @@ def bad() -> list[Case]:
         put("route", "encryption-only", "with-the-tables-of-another", "B2", "privacy"),
         put(STATED, MOST, "where-records-are-summed", "R17"),
         *_of_the_student(),
+        *_of_institutions(),
         *of_route(
             trained,
             put(STUDENT, PROTECTED, "where-models-are-trained", "B2"),
+            put(SHARED, HIDDEN, "where-models-are-trained", "B2"),
             without("training"),
             without("answers"),
             without("privacy"),
@@ -169,6 +181,62 @@ def _of_the_student() -> list[Case]:
     ]
 
 
+def _hiding(name: str, rule: str = "", clause: str = "", **changes: object) -> Case:
+    """Return a case whose sum hides single institutions; changes are to that table."""
+    return change(name, rule, clause, {**EVERYBODY, SHARED: {**HIDDEN, **changes}})
+
+
+def _of_institutions() -> list[Case]:
+    """Return bad promises about whole institutions."""
+
+    def broken(entry: str, value: object, name: str, rule: str, clause: str = "") -> Case:
+        return _hiding(name, rule, clause or f"{SHARED}.{entry}", **{entry: value})
+
+    def beside(path: str, value: object, name: str) -> Case:
+        return change(name, "R19", path, {**EVERYBODY, SHARED: HIDDEN, path: value})
+
+    incomplete = {name: HIDDEN[name] for name in HIDDEN if name != "records"}
+    return [
+        change("missing", "B2", f"{SHARED}.records", {**EVERYBODY, SHARED: incomplete}),
+        broken("delta", 1e-5, "unknown", "B2"),
+        broken("neighbours", "add-remove", "of-records", "B2"),
+        broken("norm_bound", 65536.0, "a-float", "B2"),
+        change(
+            "without-encryption", "R19", "protection.he", {**HE_OFF, **EVERYBODY, SHARED: HIDDEN}
+        ),
+        beside("selection.select", 3, "of-some"),
+        beside("selection.threshold", 0.01, "above-zero"),
+        beside("publish.scores", "order", "shown"),
+        broken("epsilon", 0, "zero", "R19"),
+        broken("epsilon", math.inf, "infinite", "R19"),
+        broken("share_scale", 0.49, "below-the-theorem", "R19"),
+        broken("share_scale", math.nan, "nan", "R19"),
+        broken("norm_bound", 0, "zero", "R19"),
+        broken("norm_bound", 2**30 + 1, "beyond-the-grid", "R19"),
+        broken("records", 0, "zero", "R19"),
+        broken("share_scale", 53500.0, "too-little-noise", "L12"),
+        broken("neighbours", "member-to-any", "half-the-noise", "L12", f"{SHARED}.share_scale"),
+        change(
+            "told-by-one-more",
+            "L12",
+            f"{SHARED}.share_scale",
+            {
+                **EVERYBODY,
+                SHARED: {**HIDDEN, "share_scale": 43900.0},
+                "selection.max_colluding": 2,
+                "selection.minimum_cohort": 4,
+            },
+        ),
+        broken("norm_bound", 2**29, "too-long", "L12", f"{SHARED}.share_scale"),
+        change(
+            "that-wraps",
+            "L12",
+            f"{SHARED}.norm_bound",
+            {**EVERYBODY, SHARED: {**HIDDEN, "norm_bound": 2**30, "share_scale": 53800.0 * 2**14}},
+        ),
+    ]
+
+
 def good() -> list[Case]:
     """Return the good agreements."""
     forms = [
@@ -183,6 +251,19 @@ def good() -> list[Case]:
         ),
     ]
     return [
+        _hiding("with-a-promise-about-institutions"),
+        change(
+            "with-a-promise-from-three-shares",
+            "",
+            "",
+            {
+                **EVERYBODY,
+                SHARED: {**HIDDEN, "share_scale": 43900.0},
+                "selection.minimum_cohort": 4,
+            },
+        ),
+        _hiding("with-a-whole-epsilon-for-institutions", epsilon=4, share_scale=60000),
+        _hiding("with-any-other-institution", neighbours="member-to-any", share_scale=2 * 53800.0),
         put(STUDENT, PROTECTED, "with-a-promise-about-the-student"),
         put(STUDENT, {**PROTECTED, "epsilon": 2, "budget": 2}, "with-one-summary-of-the-student"),
         *of_route(
