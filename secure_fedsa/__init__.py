@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
     from secure_fedsa.agreement import parse as parse_agreement
+    from secure_fedsa.engines.data_register import DataRegister
     from secure_fedsa.engines.local import LocalRun
     from secure_fedsa.engines.student import StudentTask, StudentWorkshop
     from secure_fedsa.engines.student_labels import StudentLabels
@@ -33,6 +34,7 @@ __version__ = version("secure-fedsa")
 
 __all__ = [
     "Agreement",
+    "DataRegister",
     "LocalRun",
     "Plan",
     "PrivateData",
@@ -54,6 +56,7 @@ __all__ = [
 # Resolved on first use: torch and tenseal take seconds to import.
 _HOMES = {
     "Agreement": ("secure_fedsa.agreement", "Agreement"),
+    "DataRegister": ("secure_fedsa.engines.data_register", "DataRegister"),
     "LocalRun": ("secure_fedsa.engines.local", "LocalRun"),
     "Plan": ("secure_fedsa.planning", "Plan"),
     "PrivateData": ("secure_fedsa.models.teachers", "PrivateData"),

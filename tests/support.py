@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from secure_fedsa import agreement as ag
 from secure_fedsa.encryption.parameters import BfvParameters
+from secure_fedsa.engines.data_register import DataRegister
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import SecretNoise, load_identity
@@ -235,7 +236,11 @@ class World:
             agreement = sign(agreement, name, identity)
         return agreement
 
-    def local_run(self, build: Callable[[ReleasedSum], str] | None = None) -> LocalRun:
+    def local_run(
+        self,
+        build: Callable[[ReleasedSum], str] | None = None,
+        register: DataRegister | None = None,
+    ) -> LocalRun:
         """Return a run of the agreement."""
 
         def keep(released: ReleasedSum) -> str:
@@ -252,6 +257,7 @@ class World:
             query=public.query,
             build=build or keep,
             noise=self.noise,
+            register=register,
         )
 
 

@@ -10,17 +10,13 @@ from pathlib import Path
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_file import AgreementFile, check_signatures, signature_states
 from secure_fedsa.cli.data_folder import load_folder
-from secure_fedsa.cli.data_registry import (
-    DataRegister,
-    require_no_second_ledger,
-    user_folder,
-)
 from secure_fedsa.cli.encoder_file import read_encoder
 from secure_fedsa.cli.keys import existing_identity
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.runner import Finished, Job, Runner
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.cli.state_folders import StateFolders
+from secure_fedsa.engines.data_register import DataRegister, check_ledgers
 from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
@@ -65,8 +61,10 @@ def run_agreed(
     check_fit(agreement, held)
     public = read_encoder(encoder, agreement, PublicEncoder)
     progress.say("Public encoder read; it is the agreement's")
-    register = DataRegister(user_folder())
-    sketches = check_ledgers(register, agreement, held, states)
+    register = DataRegister()
+    records = {teacher.id: teacher.images for teacher in held.teachers}
+    folders = {teacher: states / teacher for teacher in agreement.teachers}
+    sketches = check_ledgers(register, agreement, records, folders)
     try:
         return runner.run(Job(agreement, file.data, held, public, seed, demo=False))
     finally:  # by now the ledgers exist and have their names
@@ -106,36 +104,6 @@ def check_keys(agreement: Agreement, states: Path) -> None:
                 f"is not that of the key in {states / name}.",
                 do="Name the folder whose state folders hold the keys that signed.",
             )
-
-
-def check_ledgers(
-    register: DataRegister, agreement: Agreement, data: DemoData, states: Path
-) -> dict[Path, tuple[str, ...]]:
-    """Refuse records that other ledgers were charged for; return each ledger's sketch.
-
-    Two teachers of one agreement may hold the same records: they are charged in both ledgers.
-
-    Raises:
-        LedgerError: Naming the other ledger.
-        StorageError: If the user's register cannot be read or written.
-    """
-    sketches = {}
-    folders = {teacher: states / teacher for teacher in agreement.teachers}
-    for teacher in data.teachers:
-        state = folders[teacher.id]
-        sketches[state] = register.sketch(teacher.images)
-        others = (str(folder.resolve()) for folder in folders.values() if folder != state)
-        require_no_second_ledger(
-            register,
-            teacher.id,
-            state,
-            sketches[state],
-            agreement.parties[teacher.id].key,
-            beside=frozenset(others),
-        )
-    for state, sketch in sketches.items():
-        register.remember(state, sketch)
-    return sketches
 
 
 def check_fit(agreement: Agreement, data: DemoData) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from secure_fedsa.cli.ledger_exchange import read_export
 from secure_fedsa.cli.ledger_show import note, open_ledger
+from secure_fedsa.engines.disjoint import signed_bytes
 from secure_fedsa.engines.own_files import known_head, note_head
-from secure_fedsa.errors import LedgerError, SignatureError, UsageError
+from secure_fedsa.errors import LedgerError, UsageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
@@ -22,7 +23,6 @@ from secure_fedsa.privacy.ledger_private import (
     Link,
 )
 from secure_fedsa.report.ledger_view import spend_json
-from secure_fedsa.wire import canonical, keys
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -127,11 +127,6 @@ def _require_other(mine: Ledger, data_set: str) -> None:
         )
 
 
-def signed_bytes(data_set: str, other: str) -> bytes:
-    """Return what a statement of disjointness signs: both ids, sorted, and the words."""
-    return canonical.encode({"data_sets": sorted([data_set, other]), "statement": STATEMENT})
-
-
 def disjoint(arguments: argparse.Namespace) -> int:
     """Sign that two data sets share nobody; the action of ``ledger disjoint``."""
     from secure_fedsa.cli.keys import existing_identity
@@ -161,24 +156,6 @@ def disjoint(arguments: argparse.Namespace) -> int:
         f"  {mine.data_set} and {other.data_set}",
     )
     return 0
-
-
-def is_signed(books: Books, other: str, key: str) -> bool:
-    """Return whether a ledger holds a statement about another data set that this key signed."""
-    statement = books.disjoint.get(other)
-    if statement is None or statement.key != key or statement.statement != STATEMENT:
-        return False
-    try:
-        keys.verify(
-            bytes.fromhex(statement.key),
-            bytes.fromhex(statement.signature),
-            DISJOINT_DOMAIN,
-            signed_bytes(books.data_set, other),
-            party="owner",
-        )
-    except (SignatureError, ValueError):
-        return False
-    return True
 
 
 def limit(arguments: argparse.Namespace) -> int:

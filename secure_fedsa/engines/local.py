@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines import retention
+from secure_fedsa.engines.data_register import DataRegister, check_ledgers
 from secure_fedsa.engines.in_process import InProcessEngine, Observer, Outcome
 from secure_fedsa.engines.site import LocalSite, SecretNoise, load_identity
 from secure_fedsa.errors import AgreementError, RunAborted
@@ -21,7 +22,7 @@ from secure_fedsa.journal import Journal
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
-from secure_fedsa.models.teachers import Brought
+from secure_fedsa.models.teachers import Brought, TrainedModel
 from secure_fedsa.planning import Plan, plan
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
@@ -121,6 +122,14 @@ _PHASE_OF_MESSAGE = {
 }
 
 
+def _records(teachers: Mapping[str, Brought]) -> dict[str, npt.NDArray[Any]]:
+    return {
+        name: brought.records
+        for name, brought in teachers.items()
+        if not isinstance(brought, TrainedModel)
+    }
+
+
 class LocalRun:
     """One run of all parties on this machine.
 
@@ -133,9 +142,13 @@ class LocalRun:
         query: The student's saliency before quantisation, float64 (m,).
         build: Builds the student from the released sum and returns its hash.
         noise: Source of noise; None for the system's.
+        register: Where it is noted which records were charged in which ledger; records that another
+            ledger was charged for are refused. None asks none. Of trained models no records are
+            known.
 
     Raises:
         AgreementError: If the agreement cannot hold, or a signature is missing or wrong.
+        LedgerError: If a ledger is damaged, or records were charged in another one.
         StorageError: If what was kept as long as ``[retention]`` allows cannot be removed.
     """
 
@@ -150,6 +163,7 @@ class LocalRun:
         query: FloatArray,
         build: Callable[[ReleasedSum], str],
         noise: SecretNoise | None = None,
+        register: DataRegister | None = None,
     ) -> None:
         verify_signatures(agreement)
         self.agreement = agreement
@@ -167,6 +181,9 @@ class LocalRun:
         def asked() -> AskedProbes:
             return AskedProbes.of(agreement, probes, encoder)
 
+        sketches: dict[Path, tuple[str, ...]] = {}
+        if register is not None:
+            sketches = check_ledgers(register, agreement, _records(teachers), self.states)
         self.sites = {
             name: LocalSite(
                 name,
@@ -182,6 +199,9 @@ class LocalRun:
             )
             for name, party in agreement.parties.items()
         }
+        if register is not None:  # now the ledgers exist and have their names
+            for state, sketch in sketches.items():
+                register.remember(state, sketch)
         self.given_up = self._keep_to_limits()
 
     def _keep_to_limits(self) -> bool:

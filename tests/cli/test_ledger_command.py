@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from secure_fedsa.cli.ledger_relations import is_signed
 from secure_fedsa.cli.main import main
+from secure_fedsa.engines.disjoint import is_signed
 from secure_fedsa.engines.site import load_identity
 from secure_fedsa.privacy.accountant import epsilon_of
 from secure_fedsa.privacy.amounts import Amount

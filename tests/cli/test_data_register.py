@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch.nn import Linear
 
-from secure_fedsa.cli.agreed_run import check_ledgers
 from secure_fedsa.cli.agreement_file import read_agreement
 from secure_fedsa.cli.data_folder import load_folder
-from secure_fedsa.cli.data_registry import (
+from secure_fedsa.cli.main import main
+from secure_fedsa.engines.data_register import (
     DataRegister,
     alike,
+    check_ledgers,
     require_no_second_ledger,
     user_folder,
 )
-from secure_fedsa.cli.main import main
 from secure_fedsa.engines.site import load_identity
 from secure_fedsa.errors import LedgerError, StorageError
+from secure_fedsa.models.teachers import PrivateModel
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Terms
 from tests.cli.agreements import TEACHERS
 from tests.cli.test_run_command import charges, run
-from tests.support import table
+from tests.routes import encryption_only, trained_models
+from tests.support import World, make_world, table
 
 Capture = pytest.CaptureFixture[str]
 DELTA = 1e-5
@@ -166,17 +170,19 @@ def test_a_damaged_register_is_not_replaced(
 def test_a_run_with_another_states_folder_is_refused(signed: Path, capsys: Capture) -> None:
     """If this fails, `--states other` begins with nothing spent, and nothing warns."""
     agreement = read_agreement(signed / "agreement.toml").agreement
-    held, register = load_folder(signed / "data"), DataRegister(user_folder())
-    sketches = check_ledgers(register, agreement, held, signed / "states")
+    held, register = load_folder(signed / "data"), DataRegister()
+    data = {teacher.id: teacher.images for teacher in held.teachers}
+    states = {name: signed / "states" / name for name in TEACHERS}
+    sketches = check_ledgers(register, agreement, data, states)
     for folder in sketches:
         Ledger.create(folder, delta=DELTA)
-    check_ledgers(register, agreement, held, signed / "states")  # the same ones again
+    check_ledgers(register, agreement, data, states)  # the same ones again
     other = signed / "other-states"
     shutil.copytree(signed / "states", other)
     for name in TEACHERS:
         (other / name / "ledger.sqlite").unlink()
     with pytest.raises(LedgerError) as refusal:
-        check_ledgers(register, agreement, held, other)
+        check_ledgers(register, agreement, data, {name: other / name for name in TEACHERS})
     for word in ("teacher-site-0's records", str(signed / "states"), "ledger link", "--parent"):
         assert word in str(refusal.value)
     (signed / "states").rename(signed / "moved-away")
@@ -187,3 +193,29 @@ def test_a_run_with_another_states_folder_is_refused(signed: Path, capsys: Captu
     assert charges(signed) == 0
     known = json.loads((user_folder() / "data-sets.json").read_text())["data_sets"]
     assert {Path(entry["folder"]).name for entry in known} == set(TEACHERS)
+
+
+@pytest.mark.parametrize("brings", ["records", "module"])
+def test_an_embedded_run_refuses_a_copy_of_records_where_it_is_asked_to(
+    register: DataRegister, tmp_path: Path, brings: str
+) -> None:
+    """If this fails, a pipeline that begins a second state folder spends the same people twice."""
+    first, second = make_world(tmp_path / "first", 3), make_world(tmp_path / "second", 3)
+    first.local_run(register=register).execute()
+    first.local_run(register=register)  # its own folder, again
+    if brings == "module":
+        for name, data in second.data.items():
+            second.brought[name] = PrivateModel(Linear(6, 3), data.records, data.labels)
+    with pytest.raises(LedgerError, match="records were charged before"):
+        second.local_run(register=register)
+    assert not list((tmp_path / "second").glob("teacher-*/ledger*"))
+    second.brought.clear()
+    second.data = {name: replace(d, records=d.records + 1) for name, d in second.data.items()}
+    second.local_run(register=register)  # other records
+
+
+def test_a_trained_model_is_no_record(register: DataRegister, tmp_path: Path) -> None:
+    """If this fails, a run of models stops at a register that knows nothing of them."""
+    world = World(tmp_path, {}, brought=dict(trained_models()), shape=encryption_only("scatter"))
+    world.local_run(register=register)
+    assert not (tmp_path / "register").exists()

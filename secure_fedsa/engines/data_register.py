@@ -1,9 +1,10 @@
 """Which records were charged in which ledger: a register of this user, on this machine only.
 
 A ledger forgets nothing, but another state folder begins with an empty one, and the same people's
-privacy would be spent twice. So ``run`` keeps a sketch of each teacher's records beside the place
-of their ledger, and refuses records that another ledger was charged for, unless the two are linked,
-one is a version of the other, or somebody signed that they share no person.
+privacy would be spent twice. So ``run``, and every other run that asks for it, keeps a sketch of
+each teacher's records beside the place of their ledger, and refuses records that another ledger was
+charged for, unless the two are linked, one is a version of the other, or somebody signed that they
+share no person.
 
 The sketch is the 256 smallest keyed digests (BLAKE2b, a key of this register) of the records
 without their labels, so it does not depend on their order and tells two data sets alike from about
@@ -20,7 +21,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.engines.disjoint import is_signed
 from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import LedgerError, StorageError
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
@@ -74,11 +77,12 @@ class DataRegister:
     """The register of one user. Every method reads the file again; writers lock it.
 
     Args:
-        folder: Holds the file; made if it is not there.
+        folder: Holds the file; made if it is not there. None for this user's own place
+            (``$XDG_STATE_HOME`` or ``~/.local/state``, and ``secure-fedsa`` in it).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = (folder or user_folder()) / _FILE
 
     def sketch(self, records: npt.NDArray[Any]) -> tuple[str, ...]:
         """Return the sketch of records, shape (n, ...).
@@ -113,8 +117,6 @@ class DataRegister:
             LedgerError: If a ledger is damaged.
             StorageError: If the register or a ledger cannot be read.
         """
-        from secure_fedsa.cli.ledger_relations import is_signed
-
         with self._locked() as (_, known):
             pass
         mine = _ledger(state)
@@ -232,6 +234,40 @@ def require_no_second_ledger(
         f"disjoint {state} --from {other}. (The last two need a ledger there first: secure-fedsa "
         f"ledger new {state} --delta 1e-5.)",
     )
+
+
+def check_ledgers(
+    register: DataRegister,
+    agreement: Agreement,
+    records: Mapping[str, npt.NDArray[Any]],
+    states: Mapping[str, Path],
+) -> dict[Path, tuple[str, ...]]:
+    """Refuse records that other ledgers were charged for; return each ledger's sketch.
+
+    Two teachers of one agreement may hold the same records: they are charged in both ledgers.
+
+    Args:
+        register: The register; it notes the sketches.
+        agreement: Whose teachers these are.
+        records: Of each teacher that brings some, shape (n, ...).
+        states: State folder of each teacher.
+
+    Raises:
+        LedgerError: Naming the other ledger.
+        StorageError: If the register cannot be read or written.
+    """
+    sketches = {}
+    for teacher, own in records.items():
+        state = states[teacher]
+        sketches[state] = register.sketch(own)
+        others = (str(states[name].resolve()) for name in agreement.teachers if name != teacher)
+        key = agreement.parties[teacher].key
+        require_no_second_ledger(
+            register, teacher, state, sketches[state], key, beside=frozenset(others)
+        )
+    for state, sketch in sketches.items():
+        register.remember(state, sketch)
+    return sketches
 
 
 def _ledger(state: Path) -> Ledger | None:
