@@ -159,7 +159,7 @@ class StudentWorkshop:
         limit = agreement.largest_opened(len(released.members))
         check_released(released, limit=limit, values=agreement.feature_values)
         private = self._private(agreement)
-        release = self._release(released, agreement)
+        release = self.release(released, agreement)
         if private is None:
             model = amalgamate(release, self.encoder, self.data)
         else:
@@ -213,7 +213,8 @@ class StudentWorkshop:
             directions=directions,
         )
 
-    def _release(self, released: ReleasedSum, agreement: Agreement) -> Release:
+    def release(self, released: ReleasedSum, agreement: Agreement) -> Release:
+        """Return an opened sum as amalgamation takes it: of records, or of what models said."""
         values = released.values.astype(np.float64)
         teachers = len(released.members)
         if agreement.answers is not None:

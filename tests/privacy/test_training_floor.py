@@ -206,7 +206,7 @@ def test_a_fault_planted_inside_the_accountant_raises_the_alarm(
 ) -> None:
     """If this fails, a mistake in one line under-reports every training's epsilon."""
     event = DpSgdTraining(2.0, 0.05, 300)
-    training_accountant._training_epsilon.cache_clear()
+    _forget_what_was_accounted()
     compose = training_accountant._compose
 
     def planted(accountant: Any, one: DpSgdTraining) -> None:
@@ -241,4 +241,9 @@ def test_a_fault_planted_inside_the_accountant_raises_the_alarm(
         with pytest.raises(CrossCheckError):
             training_check.training_check(event, DELTA)
     finally:
-        training_accountant._training_epsilon.cache_clear()
+        _forget_what_was_accounted()
+
+
+def _forget_what_was_accounted() -> None:
+    training_accountant._training_epsilon.cache_clear()
+    training_accountant._composed.cache_clear()
