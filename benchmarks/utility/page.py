@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.utility.frontier import frontier
 from benchmarks.utility.rows import Mean
-from secure_fedsa.report.html import POLICY
 from secure_fedsa.report.markup import (
     Child,
     Markup,
@@ -19,7 +18,7 @@ from secure_fedsa.report.markup import (
     size,
     table,
 )
-from secure_fedsa.report.style import STYLE
+from secure_fedsa.report.page import whole_page
 
 Part = tuple[str, str, int, int]
 
@@ -67,8 +66,7 @@ def page(command: str, versions: Mapping[str, str], means: Sequence[Mean]) -> st
         part = (mean.dataset, mean.setting, mean.labels, mean.records_per_teacher)
         parts.setdefault(part, []).append(mean)
     sections = [_part(at, part, mine) for at, (part, mine) in enumerate(parts.items())]
-    body = element(
-        "body",
+    body = (
         element(
             "header",
             element("p", "secure-fedsa benchmark", class_="eyebrow"),
@@ -79,16 +77,8 @@ def page(command: str, versions: Mapping[str, str], means: Sequence[Mean]) -> st
         element("main", *(sections or [element("p", "No row is finished yet.")])),
         element("footer", "; ".join(f"{name} {one}" for name, one in versions.items()) + "."),
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", "Privacy against utility: secure-fedsa benchmark"),
-        element("style", Markup(STYLE + _OWN_STYLE)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en').html}\n"
+    title = "Privacy against utility: secure-fedsa benchmark"
+    return whole_page(title, *body, style=_OWN_STYLE)
 
 
 def _warning(command: str) -> Markup | None:

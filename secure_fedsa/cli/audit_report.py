@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
+from secure_fedsa.cli.page_file import page_beside, require_ours, write_whole
 from secure_fedsa.cli.parsing import printable
 from secure_fedsa.cli.verify import tell_failed
-from secure_fedsa.errors import StorageError, UsageError, VerificationError
-
-_PAGE = b"<!DOCTYPE html>"
+from secure_fedsa.errors import UsageError, VerificationError
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: Any) -> None:
@@ -96,41 +94,17 @@ def _document(
 
 def _outputs(folder: Path, out: Path | None) -> tuple[Path, Path]:
     """Return where page and document go: never into the folder, which would no longer verify."""
-    whole = folder.resolve()
-    page = whole.with_name(f"{whole.name}-audit.html") if out is None else out
-    data = page.with_suffix(".json")
+    from secure_fedsa.audit.answers.document import FORM
+
+    page = page_beside(folder, out, "audit")
     if page.suffix == ".json":
         raise UsageError(
             f"{page} is named as the JSON document is.", do="Name the page with --out FILE.html."
         )
-    for path, ours in ((page, _is_page), (data, _is_document)):
-        if path.resolve().is_relative_to(whole):
-            raise UsageError(
-                f"{path} lies in the run folder.",
-                why="With a file more it would no longer verify.",
-                do="Name a file elsewhere with --out.",
-            )
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder.", do="Name a file with --out.")
-        if path.exists() and not ours(path):
-            raise UsageError(
-                f"{path} is there and was not made by this command.",
-                do="Name another file with --out, or remove that one.",
-            )
-    return page, data
-
-
-def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_PAGE)) == _PAGE
-
-
-def _is_document(path: Path) -> bool:
-    from secure_fedsa.audit.answers.document import FORM
-
+    data = page.with_suffix(".json")
     begins = json.dumps({"form": FORM}, indent=2).encode().removesuffix(b"\n}")
-    with path.open("rb") as file:
-        return file.read(len(begins)) == begins
+    require_ours(data, folder.resolve(), begins)
+    return page, data
 
 
 def _write(document: dict[str, Any], folder: Path, page: Path, data: Path) -> None:
@@ -139,25 +113,8 @@ def _write(document: dict[str, Any], folder: Path, page: Path, data: Path) -> No
     whole = folder.resolve()
     beside = page.resolve().parent == whole.parent
     drawn = audit_page(document, folder=whole.name if beside else "")
-    _write_whole(data, json.dumps(document, indent=2).encode() + b"\n")
-    _write_whole(page, drawn.encode())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"Cannot write {path}.",
-            why=f"{error.strerror}.",
-            do="Name a file that you can write with --out.",
-        ) from error
+    write_whole(data, json.dumps(document, indent=2).encode() + b"\n")
+    write_whole(page, drawn.encode())
 
 
 def _text(document: dict[str, Any], page: Path, data: Path) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secure_fedsa.cli.page_file import page_beside, write_whole
 from secure_fedsa.cli.parsing import add_parser, printable
 from secure_fedsa.cli.verify import tell_failed
-from secure_fedsa.errors import StorageError, UsageError, VerificationError
+from secure_fedsa.errors import VerificationError
 
 if TYPE_CHECKING:
     from secure_fedsa.audit.evidence import Evidence
     from secure_fedsa.audit.verify import Verdict
 
-_PAGE = b"<!DOCTYPE html>"
 
 EXAMPLE = """\
 examples:
@@ -63,44 +62,18 @@ def _report(arguments: argparse.Namespace) -> int:
     from secure_fedsa.audit.trust import read_trust
 
     trust = None if arguments.trust is None else read_trust(arguments.trust)
-    out = _out(arguments.folder, arguments.out)
+    out = page_beside(arguments.folder, arguments.out, "report")
     try:
         page, verdict = _draw(arguments.folder, trust, str(arguments.trust or ""))
     except VerificationError as error:
         return tell_failed(error, as_json=arguments.json)
-    _write(out, page)
+    write_whole(out, page)
     if arguments.json:
         print(json.dumps({"verdict": verdict, "report": str(out)}, indent=2))
     else:
         print(f"Verdict: {printable(verdict)}")
         print(f"Report: {out}")
     return 0
-
-
-def _out(folder: Path, out: Path | None) -> Path:
-    """Return where the page goes: never into the folder, which would no longer verify."""
-    whole = folder.resolve()
-    if out is None:
-        out = whole.with_name(f"{whole.name}-report.html")
-    if out.resolve().is_relative_to(whole):
-        raise UsageError(
-            f"{out} lies in the run folder.",
-            why="With a file more, or another report.html, it would no longer verify.",
-            do="Name a file elsewhere with --out.",
-        )
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder.", do="Name a file with --out.")
-    if out.exists() and not _is_page(out):
-        raise UsageError(
-            f"{out} is there and is not a page that this command made.",
-            do="Name another file with --out, or remove that one.",
-        )
-    return out
-
-
-def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_PAGE)) == _PAGE
 
 
 def _draw(folder: Path, trust: dict[str, str] | None, trusted: str) -> tuple[bytes, str]:
@@ -142,20 +115,3 @@ def _page(evidence: Evidence, verdict: Verdict, words: str) -> bytes:
     )
     page = report_html(drawn, summary, verdict=words, identities_checked=verdict.identities_checked)
     return page.encode()
-
-
-def _write(out: Path, page: bytes) -> None:
-    """Write the page whole or not at all."""
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(page)
-        partial.replace(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"Cannot write {out}.",
-            why=f"{error.strerror}.",
-            do="Name a file that you can write with --out.",
-        ) from error

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from secure_fedsa.report.html import POLICY
 from secure_fedsa.report.markup import (
     Child,
     Markup,
@@ -20,7 +19,7 @@ from secure_fedsa.report.markup import (
     table,
     users,
 )
-from secure_fedsa.report.style import STYLE
+from secure_fedsa.report.page import whole_page
 
 Value = dict[str, Any]
 
@@ -64,35 +63,22 @@ def audit_page(document: Value, *, folder: str = "") -> str:
         document: What :func:`secure_fedsa.audit.answers.document.document` made.
         folder: Name of the run folder, if it stands beside the page: evidence is then linked.
     """
-    page = element(
-        "html",
+    return whole_page(
+        f"Run {document['run_id'][:12]}: auditor's report",
+        _header(document),
         element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="referrer", content="no-referrer"),
-            element("title", f"Run {document['run_id'][:12]}: auditor's report"),
-            element("style", Markup(STYLE + _STYLE)),
+            "main",
+            _contents(document),
+            *(_answer(answer, folder) for answer in document["answers"]),
+            _registry(document["registry"]),
         ),
         element(
-            "body",
-            _header(document),
-            element(
-                "main",
-                _contents(document),
-                *(_answer(answer, folder) for answer in document["answers"]),
-                _registry(document["registry"]),
-            ),
-            element(
-                "footer",
-                f"Drawn by secure-fedsa {document['software']['secure-fedsa']} from the checked "
-                f"folder of run {document['run_id']}, under agreement {document['agreement']}.",
-            ),
+            "footer",
+            f"Drawn by secure-fedsa {document['software']['secure-fedsa']} from the checked "
+            f"folder of run {document['run_id']}, under agreement {document['agreement']}.",
         ),
-        lang="en",
+        style=_STYLE,
     )
-    return f"<!DOCTYPE html>\n{page.html}\n"
 
 
 def _header(document: Value) -> Markup:

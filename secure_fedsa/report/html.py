@@ -25,12 +25,11 @@ from secure_fedsa.report.markup import (
     table,
     users,
 )
+from secure_fedsa.report.page import whole_page
 from secure_fedsa.report.protection import encryption_section, privacy_sections
 from secure_fedsa.report.record import agreement_section, cost_section, trust_section
-from secure_fedsa.report.style import STYLE
 from secure_fedsa.report.summary import RunFacts
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CLASSES_SHOWN = 12
 
 
@@ -51,46 +50,32 @@ def report_html(
         identities_checked: Whether that check compared keys with known ones.
     """
     title = f"Run {facts.run_id[:12]}"
-    page = element(
-        "html",
-        element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="referrer", content="no-referrer"),
-            element("title", f"{title}: secure-fedsa report"),
-            element("style", Markup(STYLE)),
+    return whole_page(
+        f"{title}: secure-fedsa report",
+        _header(
+            facts,
+            summary,
+            _verdict(
+                verdict,
+                identities_checked=identities_checked,
+                student_protected=facts.plan.student is not None,
+                institutions_protected=bool(facts.plan.institution),
+            ),
         ),
         element(
-            "body",
-            _header(
-                facts,
-                summary,
-                _verdict(
-                    verdict,
-                    identities_checked=identities_checked,
-                    student_protected=facts.plan.student is not None,
-                    institutions_protected=bool(facts.plan.institution),
-                ),
-            ),
-            element(
-                "main",
-                _figures(facts, summary),
-                _flow_section(facts),
-                _teachers_section(facts, summary),
-                _accuracy_section(facts, summary),
-                *privacy_sections(facts, summary),
-                encryption_section(facts),
-                cost_section(summary),
-                trust_section(facts),
-                agreement_section(facts, summary),
-            ),
-            element("footer", _footer(facts, verdict)),
+            "main",
+            _figures(facts, summary),
+            _flow_section(facts),
+            _teachers_section(facts, summary),
+            _accuracy_section(facts, summary),
+            *privacy_sections(facts, summary),
+            encryption_section(facts),
+            cost_section(summary),
+            trust_section(facts),
+            agreement_section(facts, summary),
         ),
-        lang="en",
+        element("footer", _footer(facts, verdict)),
     )
-    return f"<!DOCTYPE html>\n{page.html}\n"
 
 
 def _footer(facts: RunFacts, verdict: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.privacy.budgets import Spend, rounded_down
-from secure_fedsa.report.html import POLICY
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
 from secure_fedsa.report.ledger_view import (
     READING,
@@ -25,60 +24,47 @@ from secure_fedsa.report.markup import (
     table,
     users,
 )
-from secure_fedsa.report.style import STYLE
+from secure_fedsa.report.page import whole_page
 from secure_fedsa.report.summary import VIEWS
 
 
 def ledger_html(view: LedgerView) -> str:
     """Return a ledger as one HTML document."""
     title = f"Data set {view.books.data_set[:12]}"
-    page = element(
-        "html",
+    return whole_page(
+        f"{title}: secure-fedsa ledger",
         element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="referrer", content="no-referrer"),
-            element("title", f"{title}: secure-fedsa ledger"),
-            element("style", Markup(STYLE + DRAWING_STYLE)),
+            "header",
+            element("p", "secure-fedsa privacy ledger", class_="eyebrow"),
+            element("h1", title),
+            *(_alarm(remark) for remark in view.remarks if remark.startswith("NO ")),
+            element("p", _lead(view), class_="lead"),
         ),
         element(
-            "body",
-            element(
-                "header",
-                element("p", "secure-fedsa privacy ledger", class_="eyebrow"),
-                element("h1", title),
-                *(_alarm(remark) for remark in view.remarks if remark.startswith("NO ")),
-                element("p", _lead(view), class_="lead"),
+            "main",
+            _figures(view),
+            section(
+                "time",
+                "Over time",
+                spend_over_time(view),
+                element("p", "Linked data sets are not drawn; they count in the figures above.")
+                if view.books.links
+                else None,
+                element("p", READING, class_="note"),
             ),
-            element(
-                "main",
-                _figures(view),
-                section(
-                    "time",
-                    "Over time",
-                    spend_over_time(view),
-                    element("p", "Linked data sets are not drawn; they count in the figures above.")
-                    if view.books.links
-                    else None,
-                    element("p", READING, class_="note"),
-                ),
-                _runs(view),
-                _agreements(view),
-                _views(view),
-                _relations(view),
-                _remarks(view),
-            ),
-            element(
-                "footer",
-                f"Drawn by secure-fedsa from a ledger whose newest entry is {view.books.position}, "
-                f"hash {view.books.head}. Private: it names runs that others may not know of.",
-            ),
+            _runs(view),
+            _agreements(view),
+            _views(view),
+            _relations(view),
+            _remarks(view),
         ),
-        lang="en",
+        element(
+            "footer",
+            f"Drawn by secure-fedsa from a ledger whose newest entry is {view.books.position}, "
+            f"hash {view.books.head}. Private: it names runs that others may not know of.",
+        ),
+        style=DRAWING_STYLE,
     )
-    return f"<!DOCTYPE html>\n{page.html}\n"
 
 
 def _lead(view: LedgerView) -> str:

@@ -186,7 +186,7 @@ def test_only_a_page_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     folder, key = honest().write(tmp_path / "run"), tmp_path / "identity.key"
     key.write_bytes(bytes(32))
     assert command(str(folder), "--out", str(key)) == 2
-    assert "not a page" in capsys.readouterr().err
+    assert "was not made by this command" in capsys.readouterr().err
     assert key.read_bytes() == bytes(32)
     page = tmp_path / "page.html"
     assert command(str(folder), "--out", str(page)) == command(str(folder), "--out", str(page)) == 0
