@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.cli.ledger_show import note, open_ledger, write_text
-from secure_fedsa.errors import LedgerError, StorageError
+from secure_fedsa.errors import LedgerError, StorageError, UsageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.privacy.dp_events import (
@@ -120,9 +120,23 @@ def read_export(path: Path) -> tuple[str, Amount]:
     return data_set, Amount() if empty else amount_of_dp(events)
 
 
+def _events_in(text: str) -> str:
+    """Return the text of a file's events; of a ledger's export, those within it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    exported = isinstance(value, dict) and value.get("format") == FORMAT
+    return json.dumps(value.get("dp_event")) if exported else text
+
+
 def import_events(arguments: argparse.Namespace) -> int:
     """Charge a use outside; the action of ``ledger import``."""
-    events = read_events(read_file(arguments.events))
+    if not arguments.description.strip() or not arguments.description.isprintable():
+        raise UsageError(
+            "The use has no description.", do="Say in a few words what it was: --description TEXT."
+        )
+    events = read_events(_events_in(read_file(arguments.events)))
     body = external_body(arguments.description, events)
     ledger = open_ledger(arguments.state)
     before = ledger.books()

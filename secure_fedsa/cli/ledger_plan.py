@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.ledger_show import known_agreements, open_ledger
 from secure_fedsa.cli.parsing import printable
 from secure_fedsa.cli.progress import Progress
-from secure_fedsa.errors import PrivacyParameterError, UsageError
+from secure_fedsa.errors import LedgerError, PrivacyParameterError, UsageError
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import (
@@ -96,6 +96,11 @@ class Room:
 def plan(arguments: argparse.Namespace) -> int:
     """Work out further runs; the action of ``ledger plan``."""
     books = open_ledger(arguments.state).books()
+    if books.superseded is not None:
+        raise LedgerError(
+            "This data set has a new version; its ledger takes no further charge.",
+            do="Plan with the state folder of the new version.",
+        )
     asked = _asked(arguments, books)
     if books.unreachable:
         name, why = next(iter(books.unreachable.items()))
@@ -155,7 +160,10 @@ def _rooms(books: Books, asked: Asked, progress: Progress) -> list[Room]:
         rooms.append(room_for("this data set", everything, cost, asked.runs, budget, delta))
     if books.limit is not None:
         whose = "this data set's own limit"
-        rooms.append(room_for(whose, everything, cost, asked.runs, books.limit, books.delta))
+        room = room_for(whose, everything, cost, asked.runs, books.limit, books.delta)
+        if room.nearest is not None:  # a limit cannot be raised
+            room = replace(room, nearest=replace(room.nearest, budget=None))
+        rooms.append(room)
     return rooms
 
 
@@ -179,7 +187,7 @@ def _asked(arguments: argparse.Namespace, books: Books) -> Asked:
     if budget is None:
         known = known_agreements(arguments.state, []).values()
         budgets = [a.privacy.data_set_budget for a in known if a.privacy is not None]
-        budget = max(budgets, default=None)
+        budget = min(budgets, default=None)
     if budget is None and books.limit is None:
         raise UsageError(
             "No budget of the data set is known.",

@@ -10,6 +10,7 @@ from typing import Any
 from secure_fedsa.cli.ledger_exchange import read_export
 from secure_fedsa.cli.ledger_show import note, open_ledger
 from secure_fedsa.engines.disjoint import signed_bytes
+from secure_fedsa.engines.ledger_notes import keep_agreements
 from secure_fedsa.engines.own_files import known_head, note_head
 from secure_fedsa.errors import LedgerError, UsageError
 from secure_fedsa.privacy.amounts import Amount
@@ -40,6 +41,7 @@ def new(arguments: argparse.Namespace) -> int:
         ledger = Ledger.create(arguments.state, delta=parent.delta, parent=parent)
         _follow(parent, ledger)
         note_head(arguments.parent, parent)
+        keep_agreements(arguments.parent, arguments.state)
     note_head(arguments.state, ledger)
     books = ledger.books()
     _tell(

@@ -17,12 +17,10 @@ from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
 from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.report.ledger_view import (
     READING,
-    SAME_FOR_ALL,
     LedgerView,
     accountants,
 )
 from secure_fedsa.report.markup import number
-from secure_fedsa.report.summary import VIEWS
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
@@ -128,8 +126,8 @@ def shown(view: LedgerView) -> str:
     lines += [
         "",
         "By view",
-        f"  {_epsilon(view.total)}  the same against each of: {', '.join(VIEWS)}",
-        *_wrapped(SAME_FOR_ALL),
+        f"  {_epsilon(view.total)}  the same against each of: {', '.join(view.seen_by)}",
+        *_wrapped(view.why_the_same),
         *_others(view),
         "",
         *_wrapped(READING, ""),
@@ -172,7 +170,7 @@ def _runs(view: LedgerView) -> list[str]:
         marks += ["stated, not witnessed"] if row.stated else []
         marks += [] if row.committed else ["no result was stored"]
         marks += [f"lost: {row.burnt}"] if row.burnt else []
-        if row.agreement:
+        if row.agreement and row.erased is not None:
             marks.append("keys and signals erased" if row.erased else "NO ERASURE NOTED")
         rows.append(
             (

@@ -6,6 +6,7 @@ show, and in their words. What lies between is here.
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.plain_network import train_plain
 from secure_fedsa.models.teachers import Brought, PrivateData, TrainedModel
+from secure_fedsa.privacy.budgets import rounded_down, rounded_up
 from secure_fedsa.report.summary import RunFacts
 
 _PACKAGES = (
@@ -268,10 +270,15 @@ class Runner:
         spent = ledger.spent()
         if spent.epsilon == 0:
             return
-        told = f"Earlier runs spent epsilon {spent.epsilon:.4g} of these data sets"
+        total = rounded_up(spent.epsilon) if math.isfinite(spent.epsilon) else math.inf
+        told = f"Earlier runs spent epsilon {total:g} of these data sets"
         if privacy is not None:
-            left = ledger.left(privacy.data_set_budget)
-            told += f"; this run adds to it. Left before it: epsilon {left.epsilon:.4g}"
+            books = ledger.books()
+            limits = [privacy.data_set_budget, books.limit or privacy.data_set_budget]
+            lefts = [ledger.left(limit).epsilon for limit in limits]
+            own = ledger.left(privacy.agreement_budget, run.hash, privacy.delta).epsilon
+            left = rounded_down(min(own, *lefts))
+            told += f"; this run adds to it. Left before it: epsilon {left:g}"
         self.progress.say(told)
 
     # --- after -------------------------------------------------------------------

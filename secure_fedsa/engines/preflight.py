@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from secure_fedsa.models.trainable import (
     initialise,
 )
 from secure_fedsa.privacy.amounts import Amount
+from secure_fedsa.privacy.budgets import NEXT_RUN
 from secure_fedsa.privacy.contributions import check_persons, persons_missing
-from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of
 from secure_fedsa.roles.model_teachers import adapter_of
 
@@ -215,7 +217,13 @@ def _check_route(brought: Brought, agreement: Agreement, me: str) -> None:
         )
 
 
-def check_budget(books: Books, agreement: Agreement, agreement_hash: str, me: str) -> None:
+def check_budget(
+    books: Books,
+    agreement: Agreement,
+    agreement_hash: str,
+    me: str,
+    promises: Sequence[Terms] = (),
+) -> None:
     """Refuse a run that a budget forbids, or after too many charges that bought nothing.
 
     Raises:
@@ -236,9 +244,10 @@ def check_budget(books: Books, agreement: Agreement, agreement_hash: str, me: st
             do="Find out who stopped those runs, then sign a new agreement.",
         )
     books.require_affordable(
-        "next",
+        NEXT_RUN,
         agreement_hash,
         Amount.of([planned_event(agreement, me)]),
         terms_of(agreement),
         data_set_budget(agreement),
+        promises,
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.engines import retention
-from secure_fedsa.engines.ledger_notes import note_charge
+from secure_fedsa.engines.ledger_notes import check_unit, earlier_promises, note_charge
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.preflight import (
     check_brought,
@@ -206,7 +206,10 @@ class LocalSite:
             raise UsageError(f"{self.me} has no data.")
         assert self.encoder is not None
         check_brought(self.private, self.agreement, self.me, self.encoder, self.probes)
-        check_budget(self._books.books(), self.agreement, self.agreement_hash, self.me)
+        books = self._books.books()
+        check_unit(self.folder, books, self.agreement, self.agreement_hash)
+        promises = earlier_promises(self.folder, books, self.agreement_hash)
+        check_budget(books, self.agreement, self.agreement_hash, self.me, promises)
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
         """Return fresh secret randomness, from the operating system or a library's use of it."""
@@ -308,6 +311,9 @@ class LocalSite:
                     terms_of(agreement),
                     data_set_budget(agreement),
                     stated=is_stated(agreement, self.me),
+                    promises=earlier_promises(
+                        self.folder, self._books.books(), self.agreement_hash
+                    ),
                 )
                 note_head(self.folder, self._books)
                 note_charge(self.folder, charge.entry_hash, agreement, self.agreement_hash)

@@ -27,6 +27,7 @@ from secure_fedsa.privacy.budgets import require_within_budget
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
+from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.roles.private_student import label_plan, read_labels, student_terms
 from secure_fedsa.signals import FloatArray
@@ -59,7 +60,7 @@ class StudentLabels:
                 do="Use the system's noise; only a test may agree to a simulation.",
             )
         self._hash = agreement_hash(agreement)
-        self._use = f"student-{self._hash}"
+        self._use = f"{STUDENT_USE}{self._hash}"
         self._path = folder / f"labels-{self._hash}.safetensors"
 
     def check(self) -> None:

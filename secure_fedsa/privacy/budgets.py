@@ -10,6 +10,7 @@ earlier ones showed. What was spent is a reading: a bound by itself only if none
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secure_fedsa.errors import BudgetError, PrivacyParameterError
@@ -22,6 +23,8 @@ from secure_fedsa.privacy.budget_filter import (
 )
 from secure_fedsa.privacy.events import DpSgdTraining
 
+NEXT_RUN = "next"
+"""Stands for a run that has no id yet."""
 _LARGEST_NOISE = 1e4
 _NOISE_STEP = 1.01  # of the noise that a refusal names: each try takes a good part of a second
 _LARGEST_NAMED = 100.0  # no budget above it is worth naming
@@ -86,10 +89,10 @@ class Nearest:
     def __str__(self) -> str:
         found = []
         if self.noise_multiplier is not None and self.epsilon is not None:
-            cost = 0.0 if self.epsilon == 0 else rounded_up(self.epsilon)
+            cost = rounded_down(self.epsilon)  # whoever takes it as it stands must fit
             found.append(
                 f"the same run with a noise multiplier of {self.noise_multiplier:g} or more "
-                f"(epsilon {cost:g})"
+                f"(epsilon {cost:g} or less)"
             )
         if self.budget is not None:
             found.append(f"a budget of {self.budget:g} or more")
@@ -125,6 +128,25 @@ def nearest_fit(
     return Nearest(noise, None if noise is None else Spend.of(cost, delta).epsilon, largest)
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One budget that a charge has to keep.
+
+    Attributes:
+        whose: In words, with the clause that fixes it.
+        spent: What counts against it already.
+        budget: Epsilon at ``delta``.
+        delta: Probability.
+        fixed: Whether it cannot be raised by a new agreement.
+    """
+
+    whose: str
+    spent: Amount
+    budget: float
+    delta: float
+    fixed: bool = False
+
+
 def require_within_budget(
     run_id: str, whose: str, spent: Amount, asked: Amount, budget: float, delta: float
 ) -> None:
@@ -133,13 +155,30 @@ def require_within_budget(
     Raises:
         BudgetError: Saying what is spent, asked and left, and what would fit.
     """
-    total = Amount.sum([spent, asked])
-    if fits(total, budget, delta):
+    require_within(run_id, asked, [Limit(whose, spent, budget, delta)])
+
+
+def require_within(run_id: str, asked: Amount, limits: Sequence[Limit]) -> None:
+    """Raise if a charge passes any of several budgets.
+
+    Raises:
+        BudgetError: Of the first that is passed: what is spent, asked and left there; and what
+            would fit all of them.
+    """
+    broken = [
+        limit
+        for limit in limits
+        if not fits(Amount.sum([limit.spent, asked]), limit.budget, limit.delta)
+    ]
+    if not broken:
         return
+    first, run = broken[0], "The next run" if run_id == NEXT_RUN else f"Run {run_id!r}"
+    spent, budget, delta = first.spent, first.budget, first.delta
+    total = Amount.sum([spent, asked])
     if spent.unprotected:
         raise BudgetError(
-            f"Run {run_id!r} is under a budget of {budget:.6g} at delta {delta:g}, and {whose} "
-            "has none that could be kept.",
+            f"{run} is under a budget of {budget:.6g} at delta {delta:g}, and "
+            f"{first.whose} has none that could be kept.",
             why="It was used without differential privacy before: no epsilon bounds what that "
             "told.",
             do="Nothing was charged. Use other data, or agree on the route encryption-only.",
@@ -149,21 +188,41 @@ def require_within_budget(
         f"Spent: {Spend.of(spent, delta)}. Asked: {Spend.of(asked, delta)}. "
         f"Left: {what_is_left(spent, budget, delta)}."
     )
-    passed = f"would bring {whose} to epsilon {after.epsilon:.6g}, past its budget of {budget:.6g}"
+    passed = (
+        f"would bring {first.whose} to epsilon {after.epsilon:.6g}, past its budget of {budget:.6g}"
+    )
     if after.epsilon <= budget:
-        passed = f"would bring {whose} past what its budget of {budget:.6g} is proved to hold for"
+        passed = (
+            f"would bring {first.whose} past what its budget of {budget:.6g} is proved to hold for"
+        )
         told += (
             " Mechanisms of several kinds, perhaps chosen by each other's results, are held to a "
             f"rho of {rho_budget(budget, delta):.6g}; these count as "
             f"{counted_rho(total, budget, delta):.6g}."
         )
-    nearest = str(nearest_fit(spent, asked, budget, delta))
-    fitting = f"What fits: {nearest}." if nearest else "Nothing of this kind fits."
     raise BudgetError(
-        f"Run {run_id!r} {passed} at delta {delta:g}.",
+        f"{run} {passed} at delta {delta:g}.",
         why=told,
-        do=f"Nothing was charged. {fitting}",
+        do=f"Nothing was charged. {_fitting(asked, broken)}",
     )
+
+
+def _fitting(asked: Amount, broken: Sequence[Limit]) -> str:
+    """Return what would fit all of the budgets that are passed, as a sentence."""
+    near = [nearest_fit(one.spent, asked, one.budget, one.delta) for one in broken]
+    if len(broken) == 1 and not broken[0].fixed:
+        return f"What fits: {near[0]}." if str(near[0]) else "Nothing of this kind fits."
+    named = []
+    noisiest = max(near, key=lambda one: one.noise_multiplier or 0.0)
+    if all(one.noise_multiplier is not None for one in near):
+        named.append(str(Nearest(noisiest.noise_multiplier, noisiest.epsilon, None)))
+    if all(one.budget is not None for one in near) and not any(one.fixed for one in broken):
+        raised = (
+            f"{one.budget:g} or more for {limit.whose}"
+            for one, limit in zip(near, broken, strict=True)
+        )
+        named.append(f"budgets of {' and of '.join(raised)}")
+    return f"What fits: {'; or '.join(named)}." if named else "Nothing of this kind fits."
 
 
 def rounded_up(value: float) -> float:

@@ -138,6 +138,7 @@ class Ledger:
         data_set_budget: float | None,
         *,
         stated: bool = False,
+        promises: Sequence[Terms] = (),
     ) -> Charge:
         """Charge a run, durably; draw no noise before this returns.
 
@@ -154,6 +155,7 @@ class Ledger:
             data_set_budget: Epsilon for all runs on this data set, at the smaller one of the
                 agreement's delta and the ledger's; None likewise.
             stated: Whether this is a training of before the run, stated by the institution.
+            promises: Budgets that earlier agreements promised of all runs on this data set.
 
         Raises:
             BudgetError: If a budget would be passed; nothing is charged.
@@ -175,7 +177,9 @@ class Ledger:
                 return same_charge(
                     books.charges[run_id], agreement_hash, events, terms, stated=stated
                 )
-            books.require_affordable(run_id, agreement_hash, asked, terms, data_set_budget)
+            books.require_affordable(
+                run_id, agreement_hash, asked, terms, data_set_budget, promises
+            )
             before = books.spent_under(agreement_hash)
             body = reserve_body(agreement_hash, events, before, terms, stated=stated)
             return charge_of(self._append(connection, books, "reserve", run_id, body))
@@ -327,7 +331,13 @@ class Ledger:
         body, head = closing["body"], closing["hash"]
         child = body["child"]
         if body["place"] != hashlib.sha256(f"{child}\n{resolved}".encode()).hexdigest():
-            raise LedgerError("This data set already has a new version, in another folder.")
+            raise LedgerError(
+                "This data set already has a new version, in another folder.",
+                why=f"It is {books.superseded['body']['child'][:12]}."
+                if books.superseded is not None
+                else "",
+                do="Begin the next version from that one's state folder.",
+            )
         return child, {"data_set": self.data_set, "head": head, **books.bequest()}
 
     @staticmethod

@@ -5,13 +5,13 @@ Pure: entries come in as JSON-able dicts; :mod:`.ledger_store` keeps them on dis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secure_fedsa.errors import BudgetError, LedgerError, PrivacyParameterError
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import require_within_budget
+from secure_fedsa.privacy.budgets import Limit, require_within
 from secure_fedsa.privacy.ledger_charges import (
     Charge,
     Terms,
@@ -138,6 +138,7 @@ class Books:
         asked: Amount,
         terms: Terms | None,
         data_set_budget: float | None,
+        promises: Sequence[Terms] = (),
     ) -> None:
         """Refuse a charge that a budget or an earlier choice forbids.
 
@@ -148,6 +149,7 @@ class Books:
             terms: The agreement's budget; None without differential privacy.
             data_set_budget: Epsilon at the agreement's delta or, if that is smaller, at the
                 ledger's; None likewise.
+            promises: What earlier agreements promised of all runs on this data set.
 
         Raises:
             BudgetError: If a budget would be passed; after a use without differential privacy
@@ -169,15 +171,22 @@ class Books:
         spent = self.spent_under(agreement)
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
-        require_within_budget(run_id, whose, spent, asked, terms.budget, terms.delta)
+        limits = [Limit(whose, spent, terms.budget, terms.delta)]
+        require_within(run_id, asked, limits if self.unreachable else [])
         self._require_reachable()
         whose, everything = "this data set (privacy.data_set_budget)", self.spent()
         # The agreement promised its own delta, and a ledger may have begun with a larger one.
         delta = min(self.delta, terms.delta)
-        require_within_budget(run_id, whose, everything, asked, data_set_budget, delta)
+        limits.append(Limit(whose, everything, data_set_budget, delta))
+        whose = "this data set (an earlier agreement's privacy.data_set_budget)"
+        limits += [
+            Limit(whose, everything, one.budget, min(self.delta, one.delta), fixed=True)
+            for one in promises
+        ]
         if self.limit is not None:
             whose = "this data set (its own limit)"
-            require_within_budget(run_id, whose, everything, asked, self.limit, self.delta)
+            limits.append(Limit(whose, everything, self.limit, self.delta, fixed=True))
+        require_within(run_id, asked, limits)
 
     def _require_reachable(self) -> None:
         for name, why in self.unreachable.items():

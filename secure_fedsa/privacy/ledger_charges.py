@@ -97,6 +97,10 @@ def verify_segment(entries: Sequence[Entry]) -> Charge:
     return charge
 
 
+STUDENT_USE = "student-"
+"""Begins the run id of a charge for the student's own labelled records: one serves many runs."""
+
+
 def same_charge(
     charge: Charge, agreement: str, events: tuple[Event, ...], terms: Terms | None, *, stated: bool
 ) -> Charge:

@@ -8,7 +8,6 @@ from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
 from secure_fedsa.report.ledger_view import (
     READING,
-    SAME_FOR_ALL,
     LedgerView,
     Row,
     accountants,
@@ -25,7 +24,6 @@ from secure_fedsa.report.markup import (
     users,
 )
 from secure_fedsa.report.page import whole_page
-from secure_fedsa.report.summary import VIEWS
 
 
 def ledger_html(view: LedgerView) -> str:
@@ -140,7 +138,7 @@ def _run(row: Row) -> list[Child]:
     notes = ["stated, not witnessed"] if row.stated else []
     notes += [] if row.committed else ["no result was stored"]
     notes += [f"lost: {row.burnt}"] if row.burnt else []
-    if row.agreement:
+    if row.agreement and row.erased is not None:
         notes.append("keys and signals erased" if row.erased else "no erasure noted")
     return [
         users(row.name[:12] if row.agreement else row.name),
@@ -182,11 +180,11 @@ def _views(view: LedgerView) -> Markup:
     return section(
         "views",
         "By view",
-        element("p", SAME_FOR_ALL),
+        element("p", view.why_the_same),
         table(
             "Epsilon over all runs, against each view.",
             ("View", "Epsilon"),
-            [[name, _epsilon(view.total)] for name in VIEWS],
+            [[name, _epsilon(view.total)] for name in view.seen_by],
             class_="nums",
         ),
         bullets(

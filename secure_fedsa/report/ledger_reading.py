@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from secure_fedsa.agreement import Agreement
+from secure_fedsa.agreement import Agreement, Promise
 from secure_fedsa.privacy import budget_filter
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, what_is_left
 from secure_fedsa.privacy.events import events_to_list
 from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.privacy.ledger_private import OUTSIDE, External
 from secure_fedsa.report.ledger_view import (
     TWICE,
@@ -40,6 +41,8 @@ def ledger_view(
     found_budget, source, delta = _budget(books, agreements, budget)
     total = books.spent()
     left = None if found_budget is None else what_is_left(total, found_budget, delta)
+    if books.superseded is not None:
+        left = Spend.of(Amount(), delta)  # it takes no further charge
     return LedgerView(
         books=books,
         rows=_rows(books, days),
@@ -66,15 +69,24 @@ def _budget(
     books: Books, agreements: Mapping[str, Agreement], asked: float | None
 ) -> tuple[float | None, str, float]:
     """Return the budget to measure against, who set it, and its delta."""
+    clause = "privacy.data_set_budget"
     budgets = [
         (agreement.privacy.data_set_budget, min(books.delta, agreement.privacy.delta))
         for name, agreement in agreements.items()
         if name in _names(books) and agreement.privacy is not None
     ]
+    own = [
+        charge.terms
+        for charge in books.charges.values()
+        if charge.run_id.startswith(STUDENT_USE) and charge.terms is not None
+    ]
+    if own:
+        clause = "student_privacy.budget"
+        budgets = [(terms.budget, terms.delta) for terms in own]
     found: float | None = None
     source, delta = "", books.delta
     if budgets:
-        (found, delta), source = max(budgets), "privacy.data_set_budget"
+        (found, delta), source = min(budgets), clause
     if asked is not None:
         found, source, delta = asked, "--budget", books.delta
     if books.limit is not None and (found is None or books.limit < found):
@@ -114,7 +126,7 @@ def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
                 events=events_to_list(charge.events),
                 stated=charge.stated,
                 committed=charge.committed,
-                erased=charge.run_id in erased,
+                erased=None if charge.run_id.startswith(STUDENT_USE) else charge.run_id in erased,
                 burnt=burnt.get(charge.run_id, ""),
                 day=day,
                 cost=cost,
@@ -133,6 +145,7 @@ def _agreement_row(books: Books, name: str, agreements: Mapping[str, Agreement])
     return AgreementRow(
         agreement=name,
         title="" if known is None else known.title,
+        unit="" if known is None or known.privacy is None else _unit(known.privacy),
         runs=len(charges),
         spent=Spend.of(amount, delta),
         budget=None if terms is None else terms.budget,
@@ -141,17 +154,13 @@ def _agreement_row(books: Books, name: str, agreements: Mapping[str, Agreement])
 
 
 def _units(books: Books, agreements: Mapping[str, Agreement]) -> str:
-    units = {
-        f"{agreements[name].promise.unit} ({agreements[name].promise.neighbours}"
-        + (
-            f", up to {agreements[name].promise.max_records} records)"
-            if agreements[name].promise.unit == "person"
-            else ")"
-        )
-        for name in _names(books)
-        if name in agreements and agreements[name].privacy is not None
-    }
-    return " and ".join(sorted(units))
+    known = (agreements[name].privacy for name in _names(books) if name in agreements)
+    return " and ".join(sorted({_unit(promise) for promise in known if promise is not None}))
+
+
+def _unit(promise: Promise) -> str:
+    most = f", up to {promise.max_records} records" if promise.unit == "person" else ""
+    return f"{promise.unit} ({promise.neighbours}{most})"
 
 
 def _remarks(books: Books, agreements: Mapping[str, Agreement]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.privacy import accountant, selection_accountant, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -18,6 +19,7 @@ from secure_fedsa.privacy.events import (
     Unprotected,
 )
 from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.report.summary import VIEWS
 
 READING = (
@@ -28,6 +30,10 @@ READING = (
 SAME_FOR_ALL = (
     "Every teacher adds all of its noise itself, and whatever leaves it is computed from what that "
     "noise protects: the bound is the same against everybody, alone or together."
+)
+SAME_FOR_ALL_OF_STUDENT = (
+    "The student adds all of the noise to the one summary of its labelled records itself: the "
+    "bound is the same against everybody but the student, alone or together."
 )
 TWICE = (
     "Trainings came first and mechanisms of another kind later: if those were chosen by looking at "
@@ -83,7 +89,8 @@ class Row:
         total: What the data set spent with it, what was inherited included and links not.
         stated: Whether it is somebody's word that this was all: not witnessed by this software.
         committed: Whether the noisy result was stored.
-        erased: Whether the run's keys and signals were noted as erased.
+        erased: Whether the run's keys and signals were noted as erased; None where it has none,
+            since the charge is for the student's own records.
         burnt: Why the charge bought nothing, if so.
     """
 
@@ -96,7 +103,7 @@ class Row:
     total: Spend
     stated: bool
     committed: bool
-    erased: bool
+    erased: bool | None
     burnt: str
 
 
@@ -107,6 +114,7 @@ class AgreementRow:
     Attributes:
         agreement: Hash.
         title: Of the agreement, if it was kept.
+        unit: Privacy unit and neighbours in words; empty if the agreement was not kept.
         runs: Number of runs in this version of the data set.
         spent: At the agreement's delta; at the ledger's if that is not known.
         budget: Of all its runs; None without differential privacy or if not known.
@@ -115,6 +123,7 @@ class AgreementRow:
 
     agreement: str
     title: str
+    unit: str
     runs: int
     spent: Spend
     budget: float | None
@@ -156,6 +165,22 @@ class LedgerView:
         """Number of charges that nobody here witnessed."""
         return sum(row.stated for row in self.rows)
 
+    @property
+    def of_student(self) -> bool:
+        """Whether all charges are for a student's own labelled records."""
+        charged = self.books.charges
+        return bool(charged) and all(name.startswith(STUDENT_USE) for name in charged)
+
+    @property
+    def seen_by(self) -> tuple[str, ...]:
+        """The views that the bound holds against."""
+        return tuple(name for name in VIEWS if not (self.of_student and name == STUDENT))
+
+    @property
+    def why_the_same(self) -> str:
+        """Why one figure holds against all views."""
+        return SAME_FOR_ALL_OF_STUDENT if self.of_student else SAME_FOR_ALL
+
     def to_json(self) -> dict[str, Any]:
         """Return the view as JSON values; an epsilon that no bound holds for is null."""
         books = self.books
@@ -177,6 +202,7 @@ class LedgerView:
                 {
                     "agreement": row.agreement,
                     "title": row.title,
+                    "unit": row.unit or None,
                     "runs": row.runs,
                     "spent": spend_json(row.spent),
                     "accountants": _accountants_json(books.spent_under(row.agreement)),
@@ -185,7 +211,14 @@ class LedgerView:
                 }
                 for row in self.agreements
             ],
-            "by_view": dict.fromkeys(VIEWS, spend_json(self.total)),
+            "by_view": {
+                name: {
+                    **spend_json(self.total),
+                    "unit": self.unit,
+                    "accountants": _accountants_json(books.spent()),
+                }
+                for name in self.seen_by
+            },
             "inherited": {name: amount.to_json() for name, amount in books.inherited.items()},
             "linked": [
                 {

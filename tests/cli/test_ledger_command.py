@@ -97,7 +97,9 @@ def test_show_as_json_has_every_number_with_its_accountant(state: Path, capsys: 
     assert agreement["budget"] == 2.0
     assert agreement["runs"] == 2
     assert found["by_view"].keys() == set(VIEWS)
-    assert all(view == found["spent"] for view in found["by_view"].values())
+    for seen in found["by_view"].values():
+        assert seen["epsilon"] == epsilon_of(ONE * 2, DELTA)
+        assert seen["accountants"] == found["accountants"]
     assert found["budget"] is None
     assert found["left"] is None
     assert any("not kept" in remark for remark in found["remarks"])

@@ -182,6 +182,29 @@ def test_exhausted_budget_refuses_before_any_charge_and_says_what_is_left(plain:
     assert all(len(s.ledger.books().charges) == 1 for s in run.sites.values() if s.ledger)
 
 
+def test_a_later_agreement_cannot_pass_what_an_earlier_one_promised(plain: World) -> None:
+    """If this fails, "whatever the agreement" in a data set's budget is a lie."""
+    plain.changes["privacy"] = {"agreement_budget": 5.0, "data_set_budget": 5.0}
+    first = plain.local_run()
+    first.execute()
+    first.discard()
+    plain.changes["privacy"] = {"agreement_budget": 50.0, "data_set_budget": 50.0}
+    with pytest.raises(RunAborted, match=r"an earlier agreement's privacy\.data_set_budget"):
+        plain.local_run().execute()
+    assert all(len(s.ledger.books().charges) == 1 for s in first.sites.values() if s.ledger)
+
+
+def test_a_data_set_is_charged_for_one_unit_and_relation(plain: World) -> None:
+    """If this fails, losses of records are added to those of persons, and no budget is kept."""
+    first = plain.local_run()
+    first.execute()
+    first.discard()
+    plain.changes["privacy"] = {"neighbours": "replace-one"}
+    with pytest.raises(RunAborted, match=r"charged before for add-remove.*Nothing was charged"):
+        plain.local_run().execute()
+    assert all(len(s.ledger.books().charges) == 1 for s in first.sites.values() if s.ledger)
+
+
 def test_budget_lost_between_check_and_charge_ends_the_run_in_order(plain: World) -> None:
     """Another run may spend the rest meanwhile: that teacher is left out, secrets erased."""
     run = plain.local_run()

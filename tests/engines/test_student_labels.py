@@ -15,6 +15,7 @@ import pytest
 
 from secure_fedsa.agreement import Agreement, Retention
 from secure_fedsa.engines import student_labels
+from secure_fedsa.engines.ledger_notes import kept_agreements
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.student import HEAD_FILE, NETWORK_FILE, StudentTask, StudentWorkshop
 from secure_fedsa.engines.student_labels import StudentLabels
@@ -24,6 +25,7 @@ from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
+from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.roles.private_student import label_plan, read_labels
 from secure_fedsa.signals import Noise, ReleasedSum, int_array
 from tests.support import (
@@ -371,3 +373,18 @@ def test_a_note_has_its_date_where_its_age_is_limited(tmp_path: Path) -> None:
     ask(StudentLabels(tmp_path / STUDENT, agreement), labelled())
     log = (tmp_path / STUDENT / "local-log.jsonl").read_text("utf-8")
     assert re.search(r'"day":"20\d\d-\d\d-\d\d","records":40', log)
+
+
+def test_the_students_ledger_is_shown_as_the_students(tmp_path: Path) -> None:
+    """If this fails, an officer measures the student's loss against the teachers' budget."""
+    world = protected(tmp_path)
+    run(world)
+    books = ledger(world).books()
+    view = ledger_view(books, days={}, agreements=kept_agreements(tmp_path / STUDENT))
+    assert (view.budget, view.budget_from) == (STUDENT_PROMISE.budget, "student_privacy.budget")
+    assert STUDENT not in view.seen_by
+    assert "student adds all of the noise" in view.why_the_same
+    (row,) = view.to_json()["by_run"]
+    assert row["erasure_noted"] is None
+    assert row["day"] is None
+    assert view.to_json()["by_agreement"][0]["unit"] == "record (add-remove)"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
 from statistics import NormalDist
 
 import pytest
@@ -20,9 +21,11 @@ from secure_fedsa.privacy.budget_filter import (
     step_divergence,
 )
 from secure_fedsa.privacy.budgets import (
+    Limit,
     Spend,
     fits,
     nearest_fit,
+    require_within,
     require_within_budget,
     rounded_down,
     rounded_up,
@@ -278,3 +281,31 @@ def test_rounding_goes_to_the_safe_side(value: float) -> None:
     """If this fails, a figure that is read off a page is a little better than the truth."""
     assert value <= rounded_up(value) <= value * 1.002
     assert value * 0.998 <= rounded_down(value) <= value
+
+
+def test_what_is_named_fits_every_budget_that_is_passed() -> None:
+    """If this fails, who follows the advice of a refusal is refused again by the next budget."""
+    asked = Amount(0.5 / calibrate(2.5, DELTA) ** 2)
+    spent = Amount(0.5 / calibrate(2.7, DELTA) ** 2)
+    limits = [Limit("the agreement", Amount(), 2.0, DELTA), Limit("the data", spent, 3.0, DELTA)]
+    with pytest.raises(BudgetError) as refusal:
+        require_within("run", asked, limits)
+    words = str(refusal.value)
+    found = re.search(r"noise multiplier of ([0-9.]+) or more", words)
+    assert found is not None
+    noise = float(found[1])
+    require_within("run", Amount(0.5 / noise**2), limits)
+    with pytest.raises(BudgetError):
+        require_within("run", Amount(0.5 / (0.99 * noise) ** 2), limits)
+    raised = re.search(r"budgets of ([0-9.]+) or more for .* and of ([0-9.]+) or more for", words)
+    assert raised is not None
+    named = (float(raised[1]), float(raised[2]))
+    require_within(
+        "run",
+        asked,
+        [replace(one, budget=budget) for one, budget in zip(limits, named, strict=True)],
+    )
+    fixed = [limits[0], replace(limits[1], fixed=True)]
+    with pytest.raises(BudgetError) as refusal:
+        require_within("run", asked, fixed)
+    assert "budgets of" not in str(refusal.value)
