@@ -14,7 +14,7 @@ from secure_fedsa.engines.ledger_notes import keep_agreements
 from secure_fedsa.engines.own_files import known_head, note_head
 from secure_fedsa.errors import LedgerError, UsageError
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.budgets import Spend, fits
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.privacy.ledger_private import (
@@ -24,6 +24,9 @@ from secure_fedsa.privacy.ledger_private import (
     Link,
 )
 from secure_fedsa.report.ledger_view import spend_json
+
+_PASSED = """
+  WARNING: it is past that already. No run is charged to it any more, and that cannot be undone."""
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -177,7 +180,8 @@ def limit(arguments: argparse.Namespace) -> int:
         arguments,
         {"limit": arguments.epsilon, "spent": spend_json(Spend.of(spent, books.delta))},
         f"No run takes this data set past epsilon {arguments.epsilon:g} at delta {books.delta:g}. "
-        f"Spent: {Spend.of(spent, books.delta)}",
+        f"Spent: {Spend.of(spent, books.delta)}"
+        + ("" if fits(spent, arguments.epsilon, books.delta) else _PASSED),
     )
     return 0
 

@@ -154,7 +154,7 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
 
 
 def _units(promised: ByView) -> list[str]:
-    """Return what the same noise promises to others than the agreed unit."""
+    """Return what the agreed noise promises to others than the agreed unit."""
     agreed, *others = promised.units
     if agreed.epsilon is None:
         return []
@@ -162,7 +162,7 @@ def _units(promised: ByView) -> list[str]:
     stated = [f"{c.unit}: {c.epsilon:.4g}" for c in records if c.epsilon is not None]
     without = [claim.unit for claim in others if claim.epsilon is None]
     return [
-        f"  the same noise, at the same delta, for {'; '.join(stated)}",
+        f"  at the same delta, for {'; '.join(stated)}",
         *([f"  no epsilon for {'; '.join(without)}"] if without else []),
     ]
 

@@ -63,11 +63,11 @@ class StateFolders:
             names = sorted({*mine, *theirs})
             changed = ", ".join(f"--{n}" for n in names if mine.get(n) != theirs.get(n))
             raise UsageError(
-                f"{self.root} holds the ledgers of other data.",
-                why=f"They were made with another {changed}. A ledger is of one data set.",
-                do=f"Name another folder with {option} for other data. (The same data under "
-                f"another {option} start with an empty ledger: have each count the other's with "
-                "secure-fedsa ledger link.)",
+                f"{self.root} holds ledgers that were made with another {changed}.",
+                why="A ledger is of one data set, which is known by these options and places.",
+                do="If the same data were moved, put them back where they were. For other data "
+                f"name another folder with {option}. (The same data under another {option} start "
+                "with an empty ledger: have each count the other's with secure-fedsa ledger link.)",
             )
 
     def remember_data(self) -> None:

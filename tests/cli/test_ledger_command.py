@@ -425,3 +425,10 @@ def test_show_takes_an_agreement_that_was_not_kept(drafted: Path, capsys: Captur
     found = values(capsys, "show", str(state), "--agreement", str(file))
     assert found["unit"] == "record (add-remove)"
     assert found["by_agreement"][0]["title"] == "Wards"
+
+
+def test_a_limit_that_is_passed_already_says_so(state: Path, capsys: Capture) -> None:
+    """If this fails, an owner closes a data set for ever without a word."""
+    assert main(["ledger", "limit", str(state), "--epsilon", "1"]) == 0
+    assert "past that already" in capsys.readouterr().out
+    assert main(["ledger", "limit", str(state), "--epsilon", "0.5"]) == 0
