@@ -32,6 +32,9 @@ KEY is what `secure-fedsa keys new` prints. parties.toml holds, for each party, 
 """
 ENCODER_FILE = "encoder.safetensors"
 
+_LARGEST_SHARE = 0.1  # of one record, that delta may give away without a warning
+_LARGEST_USUAL = 10.0
+
 
 def add(actions: Any) -> None:
     """Register the command."""
@@ -292,6 +295,8 @@ def _new(arguments: argparse.Namespace) -> int:
     encoder = PublicEncoder.fit(public.probes, encoder_spec(choices, len(public.probes)))
     agreement = draft(choices, parties, encoder, probes_hash(public.probes))
     planned = plan(agreement)
+    for warning in _odd(choices):
+        print(f"WARNING: {warning}", file=sys.stderr)
     shape = " x ".join(map(str, public.probes.shape))
     text = to_text(
         agreement,
@@ -320,6 +325,25 @@ def _new(arguments: argparse.Namespace) -> int:
     print(f"  secure-fedsa agree sign {shlex.quote(str(out))} --state STATE")
     print(f"To sign: {', '.join(agreement.parties)}.")
     return 0
+
+
+def _odd(choices: Choices) -> list[str]:
+    """Return what is allowed and hardly meant, in words."""
+    found: list[str] = []
+    if choices.route == "encryption-only":
+        return found
+    if choices.delta * choices.records >= _LARGEST_SHARE:
+        found.append(
+            f"with delta {choices.delta:g} a mechanism may give away one of some "
+            f"{choices.records} records whole. Take a delta well below one over the number of "
+            "records (--delta)."
+        )
+    if choices.epsilon > _LARGEST_USUAL:
+        found.append(
+            f"epsilon {choices.epsilon:g} promises little: whoever sees the result may become "
+            "nearly certain of a record."
+        )
+    return found
 
 
 def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -> Choices:

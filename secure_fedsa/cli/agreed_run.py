@@ -21,6 +21,7 @@ from secure_fedsa.engines.hashes import probes_hash
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.planning import PlanError, plan
+from secure_fedsa.privacy.contributions import persons_missing
 
 
 def run_agreed(
@@ -111,6 +112,7 @@ def check_fit(agreement: Agreement, data: DemoData) -> None:
 
     Raises:
         AgreementError: Naming the clause.
+        DataError: If the promise is to persons and a teacher's records have no ids.
     """
     held, agreed = {teacher.id: teacher.task for teacher in data.teachers}, agreement.teachers
     strangers = sorted(set(held) ^ set(agreed))
@@ -126,6 +128,10 @@ def check_fit(agreement: Agreement, data: DemoData) -> None:
                 why=f"The data declare {', '.join(held[name])}.",
                 do="Name the data that were agreed on, or declare the agreed classes in them.",
             )
+    if agreement.privacy is not None and agreement.privacy.unit == "person":
+        for teacher in data.teachers:
+            if teacher.persons is None:
+                raise persons_missing(teacher.id)
     if probes_hash(data.probes) != agreement.encoder.probes_sha256:
         raise AgreementError(
             "encoder.probes_sha256",

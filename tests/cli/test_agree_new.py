@@ -306,3 +306,21 @@ def test_pickled_probes_are_not_opened(tmp_path: Path, capsys: Capture) -> None:
     flags = (*TEACHER_FLAGS, *ROLE_FLAGS, "--out", str(tmp_path / "a.toml"))
     assert main(["agree", "new", "--probes", str(tmp_path / "p.npy"), *flags]) == 2
     assert "p.npy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--delta", "1e-3"), "may give away one of some"),
+        (("--epsilon", "50"), "promises little"),
+    ],
+)
+def test_numbers_that_promise_little_are_warned_of(
+    drafted: Path, flags: tuple[str, ...], words: str, capsys: Capture
+) -> None:
+    """If this fails, an officer signs a delta or an epsilon that protects nobody, unwarned."""
+    capsys.readouterr()
+    assert new(drafted, out="usual/agreement.toml") == 0
+    assert "WARNING" not in capsys.readouterr().err
+    assert new(drafted, *flags, out="odd/agreement.toml") == 0
+    assert words in capsys.readouterr().err

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from secure_fedsa.cli.agreed_run import check_fit
+from secure_fedsa.cli.agreement_file import read_agreement
+from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.site import load_identity
+from secure_fedsa.errors import DataError
 from secure_fedsa.privacy.ledger import Ledger
 from tests.cli.agreements import PARTIES, TEACHERS, new, set_entry, sign, write_trust
 from tests.support import CLASSES, table
@@ -192,3 +197,18 @@ def test_out_is_no_place_of_anything_else(
     assert "Nothing was charged" in capsys.readouterr().err
     assert charges(signed) == 0
     assert sorted(path for path in signed.rglob("*") if path.is_file()) == before
+
+
+def test_a_promise_to_persons_is_refused_before_the_run_where_ids_are_missing(
+    signed: Path,
+) -> None:
+    """If this fails, seven parties sign and begin what nobody can keep."""
+    agreement = read_agreement(signed / "agreement.toml").agreement
+    held = load_folder(signed / "data")
+    check_fit(agreement, held)
+    assert agreement.privacy is not None
+    persons = replace(agreement, privacy=replace(agreement.privacy, unit="person"))
+    with pytest.raises(DataError, match="come without person ids"):
+        check_fit(persons, held)
+    owned = tuple(replace(one, persons=np.arange(len(one.labels))) for one in held.teachers)
+    check_fit(persons, replace(held, teachers=owned))
