@@ -27,7 +27,6 @@ from torch import nn
 
 from secure_fedsa.errors import DataError
 from secure_fedsa.models.trainable import (
-    FORWARD_ERRORS,
     Targets,
     check_trainable,
     check_training,
@@ -173,7 +172,7 @@ def _record_gradients(
         return
     try:
         per_record_gradients(watched, records, goals, head)
-    except FORWARD_ERRORS:
+    except Exception:  # noqa: BLE001 - a caller's module on private records: none of it may show
         _one_by_one(watched, weights, records, goals, head)
     finite = torch.ones(len(records), dtype=torch.bool)
     for parameter in weights:
@@ -196,7 +195,7 @@ def _one_by_one(
         _forget(watched, weights)
         try:
             per_record_gradients(watched, records[at : at + 1], goals[at : at + 1], head)
-        except FORWARD_ERRORS:
+        except Exception:  # noqa: BLE001 - likewise, of this record
             _forget(watched, weights)
         for gradients, parameter in zip(found, weights, strict=True):
             own = getattr(parameter, "grad_sample", None)

@@ -198,7 +198,14 @@ def test_a_record_that_stops_the_module_contributes_zero() -> None:
     assert float((trained(good) - trained([])).norm()) > 0.01
 
 
-def test_a_record_that_stops_a_later_layer_leaves_the_others_their_gradients() -> None:
+class _OfItsOwn(Exception):
+    """An error that only a caller's module knows."""
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, _OfItsOwn])
+def test_a_record_that_stops_a_later_layer_leaves_the_others_their_gradients(
+    error: type[Exception],
+) -> None:
     """If this fails, one bad record takes away the share of all records after it in the sample."""
 
     class Strict(nn.Module):
@@ -209,7 +216,7 @@ def test_a_record_that_stops_a_later_layer_leaves_the_others_their_gradients() -
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
             inner = torch.tanh(self.first(rows))
             if bool((rows > 100).any()):
-                raise ValueError("far out")
+                raise error("far out")
             return torch.as_tensor(self.last(inner))
 
     def trained(rows: list[list[float]]) -> torch.Tensor:
