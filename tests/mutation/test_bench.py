@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.bench import Bench
-from tests.mutation.catalogue import Fault, StaleFaultError, load
+from tests.mutation.catalogue import CATALOGUE, Fault, StaleFaultError, load
 
 pytestmark = pytest.mark.slow
 
@@ -152,3 +152,13 @@ def test_every_part_of_the_code_has_a_fault_on_every_submission() -> None:
     assert len(often) >= 40
     for folder in ("privacy", "roles", "encryption", "models", "wire", "audit"):
         assert any(f"/{folder}/" in fault.file for fault in often), folder
+
+
+def test_the_page_counts_what_the_catalogue_has() -> None:
+    """If this fails, a reader takes an old figure for what is tested now."""
+    faults = load()
+    equivalent = sum(bool(fault.equivalent) for fault in faults)
+    page = (CATALOGUE.parents[2] / "docs" / "mutation.md").read_text("utf-8")
+    online = sum(not fault.offline for fault in faults)
+    assert f"{len(faults)} faults, of which {online} are met on every submission" in page
+    assert f"{len(faults) - equivalent} killed, {equivalent} equivalent" in page
