@@ -10,6 +10,7 @@ chain.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.agreement import Agreement, from_dict
-from secure_fedsa.errors import AgreementError, SecureFedsaError, StorageError
-from secure_fedsa.privacy.ledger_books import Books, Terms
+from secure_fedsa.errors import SecureFedsaError, StorageError
+from secure_fedsa.journal import sync_folder
+from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import agreement_hash
 
@@ -29,31 +31,50 @@ AGREEMENTS_FOLDER = "agreements"
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def note_charge(folder: Path, entry_hash: str, agreement: Agreement, digest: str) -> None:
-    """Keep the day of a charge and the agreement that it was made under.
+def keep_agreement(folder: Path, agreement: Agreement, digest: str) -> None:
+    """Keep the text of an agreement, durably: before its first charge, as later runs owe it.
+
+    Args:
+        folder: The state folder.
+        agreement: The agreement.
+        digest: Its hash.
+
+    Raises:
+        StorageError: If it cannot be written; nothing may be charged then.
+    """
+    kept = folder / AGREEMENTS_FOLDER / f"{digest}.json"
+    if kept.exists():
+        return
+    try:
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        partial = kept.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(canonical.encode(agreement.content()))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(kept)
+        sync_folder(kept.parent)
+    except OSError as error:
+        raise StorageError(f"Cannot write in {folder}.", why=f"{error.strerror}.") from error
+
+
+def note_day(folder: Path, entry_hash: str) -> None:
+    """Note the day of a charge.
 
     It is for people who read later: a disk that is full stops no run here.
 
     Args:
-        folder: The teacher's state folder.
+        folder: The state folder.
         entry_hash: Hash of the reserve entry.
-        agreement: The agreement.
-        digest: Its hash.
     """
     with suppress(OSError):
+        if entry_hash in charge_days(folder):
+            return
         path = folder / DAYS_FILE
-        known = entry_hash in charge_days(folder)
-        if not known:
-            path.touch(mode=0o600)
-            day = datetime.now(UTC).date().isoformat()
-            with path.open("ab") as file:
-                file.write(canonical.encode({"entry": entry_hash, "day": day}) + b"\n")
-        kept = folder / AGREEMENTS_FOLDER / f"{digest}.json"
-        if not kept.exists():
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-            partial = kept.with_suffix(".partial")
-            partial.write_bytes(canonical.encode(agreement.content()))
-            partial.rename(kept)
+        path.touch(mode=0o600)
+        day = datetime.now(UTC).date().isoformat()
+        with path.open("ab") as file:
+            file.write(canonical.encode({"entry": entry_hash, "day": day}) + b"\n")
 
 
 def charge_days(folder: Path) -> dict[str, str]:
@@ -95,53 +116,14 @@ def keep_agreements(parent: Path, child: Path) -> None:
         raise StorageError(f"Cannot write in {child}.", why=f"{error.strerror}.") from error
 
 
-def _charged(folder: Path, books: Books, digest: str) -> list[Agreement]:
-    """Return the other agreements that a data set was charged under, as far as they were kept."""
-    used = {*books.inherited, *(charge.agreement for charge in books.charges.values())}
-    kept = kept_agreements(folder)
-    return [kept[name] for name in sorted(used & kept.keys() - {digest})]
-
-
-def earlier_promises(folder: Path, books: Books, digest: str) -> tuple[Terms, ...]:
-    """Return what earlier agreements promised of all runs on a data set.
-
-    Each said that no run would take the data set past its ``data_set_budget``, whatever the
-    agreement: a later one with a larger budget may not.
+def charged_before(folder: Path, books: Books, digest: str) -> list[Agreement]:
+    """Return the other agreements that a data set was charged under, as far as they were kept.
 
     Args:
         folder: The teacher's state folder.
         books: Of its ledger.
         digest: Hash of the agreement that is asked for now.
     """
-    found = {
-        Terms(one.privacy.data_set_budget, one.privacy.delta)
-        for one in _charged(folder, books, digest)
-        if one.privacy is not None
-    }
-    return tuple(sorted(found, key=lambda terms: (terms.budget, terms.delta)))
-
-
-def check_unit(folder: Path, books: Books, agreement: Agreement, digest: str) -> None:
-    """Refuse a run for another unit or relation than the data set was charged for before.
-
-    A ledger adds up losses of one unit. What a run tells of one record says nothing of a person
-    with many, so that a budget for persons would not hold; nor of a record that is replaced.
-
-    Raises:
-        AgreementError: If an earlier agreement that was kept has another.
-    """
-    if agreement.privacy is None:
-        return
-    for one in _charged(folder, books, digest):
-        for clause in ("unit", "neighbours", "max_records"):
-            if one.privacy is None:
-                continue
-            before, now = getattr(one.privacy, clause), getattr(agreement.privacy, clause)
-            if before != now:
-                raise AgreementError(
-                    f"privacy.{clause}",
-                    f"is {now}, and these data were charged before for {before}.",
-                    why="A ledger cannot add up losses of different units or neighbours: neither "
-                    "budget would be kept.",
-                    do=f"Nothing was charged. Agree on {before} again, or use other data.",
-                )
+    used = {*books.inherited, *(charge.agreement for charge in books.charges.values())}
+    kept = kept_agreements(folder)
+    return [kept[name] for name in sorted(used & kept.keys() - {digest})]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.encryption.suite import suite_of
 from secure_fedsa.engines import retention
-from secure_fedsa.engines.ledger_notes import check_unit, earlier_promises, note_charge
+from secure_fedsa.engines.ledger_notes import charged_before, keep_agreement, note_day
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.preflight import (
     check_brought,
@@ -41,7 +41,9 @@ from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.clipping import LocalNotes
+from secure_fedsa.privacy.earlier_promises import promised_terms, require_one_unit
 from secure_fedsa.privacy.ledger import Ledger
+from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.privacy.shared_noise import draw_share
 from secure_fedsa.release_log import ReleaseLog
@@ -207,9 +209,14 @@ class LocalSite:
         assert self.encoder is not None
         check_brought(self.private, self.agreement, self.me, self.encoder, self.probes)
         books = self._books.books()
-        check_unit(self.folder, books, self.agreement, self.agreement_hash)
-        promises = earlier_promises(self.folder, books, self.agreement_hash)
+        promises = self._promised(books)
         check_budget(books, self.agreement, self.agreement_hash, self.me, promises)
+
+    def _promised(self, books: Books) -> tuple[Terms, ...]:
+        """Return what earlier agreements promised of these data; refuse one of another unit."""
+        earlier = charged_before(self.folder, books, self.agreement_hash)
+        require_one_unit(earlier, self.agreement)
+        return promised_terms(earlier)
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
         """Return fresh secret randomness, from the operating system or a library's use of it."""
@@ -304,6 +311,7 @@ class LocalSite:
         agreement = self.agreement
         match record:
             case fx.ReserveCharge():
+                keep_agreement(self.folder, agreement, self.agreement_hash)
                 charge = self._books.reserve(
                     run_id,
                     self.agreement_hash,
@@ -311,12 +319,10 @@ class LocalSite:
                     terms_of(agreement),
                     data_set_budget(agreement),
                     stated=is_stated(agreement, self.me),
-                    promises=earlier_promises(
-                        self.folder, self._books.books(), self.agreement_hash
-                    ),
+                    promised=self._promised,
                 )
                 note_head(self.folder, self._books)
-                note_charge(self.folder, charge.entry_hash, agreement, self.agreement_hash)
+                note_day(self.folder, charge.entry_hash)
                 if charge.committed:
                     raise LedgerError(
                         "This run's noisy summary exists already, and its journal does not know.",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.engines.ledger_notes import note_charge
+from secure_fedsa.engines.ledger_notes import keep_agreement, note_day
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.retention import stamp
 from secure_fedsa.entropy import NoiseSource, SystemNoise
@@ -32,6 +32,16 @@ from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.roles.private_student import label_plan, read_labels, student_terms
 from secure_fedsa.signals import FloatArray
 from secure_fedsa.wire.agreement_signatures import agreement_hash
+
+
+def _promised(books: Books) -> tuple[Terms, ...]:
+    """Return the budgets of all agreements that the student's records were charged under.
+
+    The report of each says that all uses together stay within its budget: a later agreement with a
+    larger one may not spend past it.
+    """
+    found = {charge.terms for charge in books.charges.values() if charge.terms is not None}
+    return tuple(sorted(found, key=lambda terms: (terms.budget, terms.delta)))
 
 
 class StudentLabels:
@@ -80,21 +90,11 @@ class StudentLabels:
             return
         terms = student_terms(self.agreement)
         asked = Amount.of([label_plan(self.agreement).event])
-        self._require_promises_kept(books, asked, terms)
-        books.require_affordable(self._use, self._hash, asked, terms, terms.budget)
-
-    def _require_promises_kept(self, books: Books, asked: Amount, *more: Terms) -> None:
-        """Refuse what would break the budget of any agreement, an earlier one's included.
-
-        The report of each says that all uses together stay within its budget: a later agreement
-        with a larger one may not spend past it.
-        """
-        earlier = {charge.terms for charge in books.charges.values() if charge.terms is not None}
-        for terms in (*more, *sorted(earlier, key=lambda one: (one.budget, one.delta))):
-            known = " (student_privacy.budget)" if terms in more else ", by an earlier agreement,"
-            whose = f"the student's labelled records{known}"
-            spent = books.spent()
-            require_within_budget(self._use, whose, spent, asked, terms.budget, terms.delta)
+        whose, spent = "the student's labelled records (student_privacy.budget)", books.spent()
+        require_within_budget(self._use, whose, spent, asked, terms.budget, terms.delta)
+        books.require_affordable(
+            self._use, self._hash, asked, terms, terms.budget, _promised(books)
+        )
 
     def _check_unpromised(self) -> None:
         if (self.folder / LEDGER_FILE).exists() and self._ledger().books().charges:
@@ -136,9 +136,12 @@ class StudentLabels:
             return self._stored(ledger)
         plan, terms = label_plan(self.agreement), student_terms(self.agreement)
         self.check()
-        charge = ledger.reserve(self._use, self._hash, [plan.event], terms, terms.budget)
+        keep_agreement(self.folder, self.agreement, self._hash)
+        charge = ledger.reserve(
+            self._use, self._hash, [plan.event], terms, terms.budget, promised=_promised
+        )
         note_head(self.folder, ledger)
-        note_charge(self.folder, charge.entry_hash, self.agreement, self._hash)
+        note_day(self.folder, charge.entry_hash)
         if charge.committed:
             raise LedgerError(
                 "The noisy summary of the student's labelled records was made, and is gone.",
@@ -146,7 +149,6 @@ class StudentLabels:
                 do=f"Restore {self._path.name} in the student's state folder from a copy, or sign "
                 "a new agreement.",
             )
-        self._require_promises_kept(ledger.books(), Amount())  # another process may have charged
         noise = draw_noise(self.noise, plan.shape, plan.event.noise_scale)
         made, notes = read_labels(
             records,

@@ -298,17 +298,25 @@ def amalgamate(
         )
         for width in widths
     )
-    posteriors = np.exp(_mean_log_probabilities(heads, projected))
-    refined = fit_refinement(labelled, student.labels, centred, posteriors, spec.refinement)
-    return AmalgamatedModel(
-        encoder,
-        centre,
-        directions,
-        heads,
-        refined,
-        spec.refinement.share,
-        spec.refinement.sharpness,
+    return _refined(
+        encoder, centre, centred, directions, heads, labelled, student.labels, spec.refinement
     )
+
+
+def _refined(
+    encoder: PublicEncoder,
+    centre: FloatArray,
+    centred: FloatArray,
+    directions: FloatArray,
+    heads: tuple[LinearHead, ...],
+    labelled: FloatArray,
+    labels: LabelArray,
+    spec: RefinementSpec,
+) -> AmalgamatedModel:
+    """Return the classifier of these heads, refined on probes and labelled records, if any."""
+    posteriors = np.exp(_mean_log_probabilities(heads, centred @ directions))
+    refined = fit_refinement(labelled, labels, centred, posteriors, spec)
+    return AmalgamatedModel(encoder, centre, directions, heads, refined, spec.share, spec.sharpness)
 
 
 def amalgamate_named(
@@ -330,17 +338,9 @@ def amalgamate_named(
     centre, centred, directions, widths = _feature_space(release, encoder, student, spec)
     projected, shares = centred @ directions, name_probes(summary, student.probes)
     heads = tuple(fit_named_mixture(shares, projected[:, :width], spec.mixture) for width in widths)
-    posteriors = np.exp(_mean_log_probabilities(heads, projected))
     none = student.without_labels()
-    refined = fit_refinement(none.labelled, none.labels, centred, posteriors, spec.refinement)
-    return AmalgamatedModel(
-        encoder,
-        centre,
-        directions,
-        heads,
-        refined,
-        spec.refinement.share,
-        spec.refinement.sharpness,
+    return _refined(
+        encoder, centre, centred, directions, heads, none.labelled, none.labels, spec.refinement
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ class Ledger:
         data_set_budget: float | None,
         *,
         stated: bool = False,
-        promises: Sequence[Terms] = (),
+        promised: Callable[[Books], Sequence[Terms]] = lambda _: (),
     ) -> Charge:
         """Charge a run, durably; draw no noise before this returns.
 
@@ -155,7 +155,8 @@ class Ledger:
             data_set_budget: Epsilon for all runs on this data set, at the smaller one of the
                 agreement's delta and the ledger's; None likewise.
             stated: Whether this is a training of before the run, stated by the institution.
-            promises: Budgets that earlier agreements promised of all runs on this data set.
+            promised: Returns, of the books as they are under the lock, the budgets that earlier
+                agreements promised of all runs on this data set; or refuses by an error.
 
         Raises:
             BudgetError: If a budget would be passed; nothing is charged.
@@ -177,6 +178,7 @@ class Ledger:
                 return same_charge(
                     books.charges[run_id], agreement_hash, events, terms, stated=stated
                 )
+            promises = promised(books)
             books.require_affordable(
                 run_id, agreement_hash, asked, terms, data_set_budget, promises
             )

@@ -178,7 +178,7 @@ class Books:
         # The agreement promised its own delta, and a ledger may have begun with a larger one.
         delta = min(self.delta, terms.delta)
         limits.append(Limit(whose, everything, data_set_budget, delta))
-        whose = "this data set (an earlier agreement's privacy.data_set_budget)"
+        whose = "this data set, by an earlier agreement,"
         limits += [
             Limit(whose, everything, one.budget, min(self.delta, one.delta), fixed=True)
             for one in promises

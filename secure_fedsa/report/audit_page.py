@@ -14,12 +14,13 @@ from secure_fedsa.report.markup import (
     Markup,
     bullets,
     element,
+    flat,
     join,
     section,
     table,
     users,
 )
-from secure_fedsa.report.page import whole_page
+from secure_fedsa.report.page import alarm, whole_page
 
 Value = dict[str, Any]
 
@@ -94,7 +95,7 @@ def _header(document: Value) -> Markup:
             bullets(document["limits"]),
             class_="banner plain",
         ),
-        *(_alarm(text) for text in document["warnings"]),
+        *(alarm(text) for text in document["warnings"]),
         element(
             "p",
             "This page answers the questions that ",
@@ -104,16 +105,6 @@ def _header(document: Value) -> Markup:
             class_="lead",
         ),
         element("p", "Run ", element("code", document["run_id"]), class_="run"),
-    )
-
-
-def _alarm(text: str) -> Markup:
-    head, _, rest = text.partition(": ")
-    return element(
-        "div",
-        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
-        class_="banner alarm",
-        role="alert",
     )
 
 
@@ -268,7 +259,7 @@ def _joined(parts: Iterable[Markup]) -> list[Child]:
 def _registry(registry: Value) -> Markup:
     rows: list[list[Child]] = [
         [element("code", name), "not in the folder" if value is None else users(_text(value))]
-        for name, value in _flat(registry["entry"])
+        for name, value in flat(registry["entry"])
     ]
     return section(
         "registry",
@@ -281,16 +272,6 @@ def _registry(registry: Value) -> Markup:
         ),
         table("Fields of the registry", ["Field", "Value"], rows, class_="stack"),
     )
-
-
-def _flat(value: Value, head: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, item in value.items():
-        if isinstance(item, dict):
-            found += _flat(item, f"{head}{name}.")
-        else:
-            found.append((f"{head}{name}", item))
-    return found
 
 
 def _text(value: Any) -> str:

@@ -25,7 +25,7 @@ from secure_fedsa.report.markup import (
     table,
     users,
 )
-from secure_fedsa.report.page import whole_page
+from secure_fedsa.report.page import alarm, whole_page
 from secure_fedsa.report.protection import encryption_section, privacy_sections
 from secure_fedsa.report.record import agreement_section, cost_section, trust_section
 from secure_fedsa.report.summary import RunFacts
@@ -90,21 +90,11 @@ def _header(facts: RunFacts, summary: dict[str, Any], verdict: Markup) -> Markup
         element("p", "secure-fedsa run report", class_="eyebrow"),
         element("h1", users(facts.agreement.title)),
         verdict,
-        *(_alarm(text) for text in wording.warnings(summary)),
+        *(alarm(text) for text in wording.warnings(summary)),
         None if wording.warnings(summary) else _calm(facts),
         element("p", wording.outcome(summary), class_="lead"),
         element("p", wording.privacy_statement(facts, summary), class_="lead"),
         element("p", "Run ", element("code", facts.run_id), class_="run"),
-    )
-
-
-def _alarm(text: str) -> Markup:
-    head, _, rest = text.partition(": ")
-    return element(
-        "div",
-        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
-        class_="banner alarm",
-        role="alert",
     )
 
 

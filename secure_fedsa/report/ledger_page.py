@@ -23,7 +23,7 @@ from secure_fedsa.report.markup import (
     table,
     users,
 )
-from secure_fedsa.report.page import whole_page
+from secure_fedsa.report.page import alarm, whole_page
 
 
 def ledger_html(view: LedgerView) -> str:
@@ -35,7 +35,7 @@ def ledger_html(view: LedgerView) -> str:
             "header",
             element("p", "secure-fedsa privacy ledger", class_="eyebrow"),
             element("h1", title),
-            *(_alarm(remark) for remark in view.remarks if remark.startswith("NO ")),
+            *(alarm(remark) for remark in view.remarks if remark.startswith("NO ")),
             element("p", _lead(view), class_="lead"),
         ),
         element(
@@ -72,16 +72,6 @@ def _lead(view: LedgerView) -> str:
     return (
         f"Over all its runs, this data set has spent epsilon {number(view.total.epsilon)} at delta "
         f"{number(view.total.delta)}{unit}."
-    )
-
-
-def _alarm(text: str) -> Markup:
-    head, _, rest = text.partition(": ")
-    return element(
-        "div",
-        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
-        class_="banner alarm",
-        role="alert",
     )
 
 

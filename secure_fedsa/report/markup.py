@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 _VOID = frozenset({"meta"})
 _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
@@ -166,3 +167,14 @@ def seconds(value: float) -> str:
 
 def _attribute(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def flat(value: dict[str, Any], head: str = "") -> list[tuple[str, Any]]:
+    """Return the values of nested objects by their names, joined by dots."""
+    found: list[tuple[str, Any]] = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            found += flat(item, f"{head}{name}.")
+        else:
+            found.append((f"{head}{name}", item))
+    return found

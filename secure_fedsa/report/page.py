@@ -27,3 +27,14 @@ def whole_page(title: str, *parts: Markup, style: str = "") -> str:
     )
     page = element("html", head, element("body", *parts), lang="en")
     return f"<!DOCTYPE html>\n{page.html}\n"
+
+
+def alarm(text: str) -> Markup:
+    """Return the banner of a warning, whose words before the colon are its head."""
+    head, _, rest = text.partition(": ")
+    return element(
+        "div",
+        element("p", element("strong", f"{head}:"), f" {rest[:1].upper()}{rest[1:]}"),
+        class_="banner alarm",
+        role="alert",
+    )

@@ -13,6 +13,7 @@ from secure_fedsa.report.markup import (
     Markup,
     bullets,
     element,
+    flat,
     seconds,
     section,
     size,
@@ -94,7 +95,7 @@ def agreement_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
     """Return the parameters of the agreement, its parties, and versions."""
     content = facts.agreement.content()
     parties = content.pop("parties")
-    parameters: list[list[Child]] = [[name, users(_value(value))] for name, value in _flat(content)]
+    parameters: list[list[Child]] = [[name, users(_value(value))] for name, value in flat(content)]
     signed = facts.agreement.signatures
     people: list[list[Child]] = [
         [
@@ -125,16 +126,6 @@ def agreement_section(facts: RunFacts, summary: dict[str, Any]) -> Markup:
 
 def _details(title: str, content: Markup) -> Markup:
     return element("details", element("summary", title), content)
-
-
-def _flat(value: dict[str, Any], head: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, item in value.items():
-        if isinstance(item, dict):
-            found += _flat(item, f"{head}{name}.")
-        else:
-            found.append((f"{head}{name}", item))
-    return found
 
 
 def _value(value: Any) -> str:

@@ -46,15 +46,24 @@ class NoisePlan:
 
 def noise_plan(agreement: Agreement, teacher: str) -> NoisePlan:
     """Return the noise that the agreement asks of a teacher."""
-    privacy = agreement.mechanism
     shape = SummaryShape(len(agreement.parties[teacher].classes), agreement.encoder.dimension)
+    return plan_of_shape(agreement, shape, agreement.mechanism.noise_multiplier)
+
+
+def plan_of_shape(agreement: Agreement, shape: SummaryShape, noise_multiplier: float) -> NoisePlan:
+    """Return the noise of a summary of some shape, on the agreed grid.
+
+    Raises:
+        PrivacyParameterError: If the agreement's numbers make no event.
+    """
+    privacy = agreement.mechanism
     unit = count_unit(privacy.grid, privacy.count_weight)
     event = plan_release(
         shape,
         grid=privacy.grid,
         count_unit=unit,
         neighbours=privacy.neighbours,
-        noise_multiplier=privacy.noise_multiplier,
+        noise_multiplier=noise_multiplier,
         max_records=privacy.max_records,
     )
     return NoisePlan(shape, unit, event)

@@ -15,8 +15,8 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.models.private_labels import SHORTEST, LabelSummary, project
 from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid
 from secure_fedsa.privacy.ledger_books import Terms
-from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
-from secure_fedsa.roles.noisy_release import NoisePlan
+from secure_fedsa.privacy.mechanisms import add_noise
+from secure_fedsa.roles.noisy_release import NoisePlan, plan_of_shape
 from secure_fedsa.signals import FloatArray, Noise, SummaryShape
 
 if TYPE_CHECKING:
@@ -32,18 +32,9 @@ def label_plan(agreement: Agreement) -> NoisePlan:
     Raises:
         PrivacyParameterError: If the agreement's numbers make no event.
     """
-    privacy, student = agreement.mechanism, agreement.student_promise
+    student = agreement.student_promise
     shape = SummaryShape(student.classes, student.directions)
-    unit = count_unit(privacy.grid, privacy.count_weight)
-    event = plan_release(
-        shape,
-        grid=privacy.grid,
-        count_unit=unit,
-        neighbours=privacy.neighbours,
-        noise_multiplier=student.noise_multiplier,
-        max_records=privacy.max_records,
-    )
-    return NoisePlan(shape, unit, event)
+    return plan_of_shape(agreement, shape, student.noise_multiplier)
 
 
 def student_terms(agreement: Agreement) -> Terms:

@@ -14,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from secure_fedsa.agreement import Agreement, Retention
-from secure_fedsa.audit import closing
+from secure_fedsa.audit import closing, verify
 from secure_fedsa.engines.in_process import Outcome
 from secure_fedsa.engines.local import LocalRun, OwnRecord
 from secure_fedsa.engines.student import (
@@ -210,3 +212,16 @@ def close(run: LocalRun, outcome: Outcome, student: dict[str, bytes]) -> Folder:
     run.discard()
     identities = {name: record.identity for name, record in records.items()}
     return Folder(files, run.agreement, facts, summary, identities, records, outcome)
+
+
+def swap_after_the_check(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have the summary's accuracy changed as soon as a folder was checked."""
+    checked = verify.verify_evidence
+
+    def check_then_swap(*arguments: Any) -> Any:
+        verdict = checked(*arguments)
+        summary = (folder / "summary.json").read_bytes()
+        (folder / "summary.json").write_bytes(summary.replace(b"0.875", b"0.999"))
+        return verdict
+
+    monkeypatch.setattr(verify, "verify_evidence", check_then_swap)

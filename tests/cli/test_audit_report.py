@@ -18,7 +18,7 @@ from secure_fedsa.audit.canaries.audit import claimed_epsilon
 from secure_fedsa.cli.demo_files import trust_file
 from secure_fedsa.cli.main import main
 from secure_fedsa.report.audit_page import audit_page
-from tests.audit.folders import VARIANTS, WORLDS, honest
+from tests.audit.folders import VARIANTS, WORLDS, honest, swap_after_the_check
 
 UNCHECKED = "consistent, identities not checked"
 Capture = pytest.CaptureFixture[str]
@@ -194,18 +194,8 @@ def test_a_file_swapped_after_the_check_is_not_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """The verdict would stand above numbers that nobody checked."""
-    from secure_fedsa.audit import verify
-
     folder = honest().write(tmp_path / "run")
-    checked = verify.verify_evidence
-
-    def check_then_swap(*arguments: Any) -> Any:
-        verdict = checked(*arguments)
-        summary = (folder / "summary.json").read_bytes()
-        (folder / "summary.json").write_bytes(summary.replace(b"0.875", b"0.999"))
-        return verdict
-
-    monkeypatch.setattr(verify, "verify_evidence", check_then_swap)
+    swap_after_the_check(monkeypatch, folder)
     assert command(str(folder)) == 1
     assert "error: summary.json: changed while it was read" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

@@ -209,6 +209,9 @@ def test_an_embedded_run_refuses_a_copy_of_records_where_it_is_asked_to(
     with pytest.raises(LedgerError, match="records were charged before"):
         second.local_run(register=register)
     assert not list((tmp_path / "second").glob("teacher-*/ledger*"))
+    (tmp_path / "first").rename(tmp_path / "elsewhere")  # what was charged there is known still
+    with pytest.raises(LedgerError, match="records were charged before"):
+        second.local_run(register=register)
     second.brought.clear()
     second.data = {name: replace(d, records=d.records + 1) for name, d in second.data.items()}
     second.local_run(register=register)  # other records

@@ -15,7 +15,7 @@ from secure_fedsa.report import claims
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.summary import facts_of
 from secure_fedsa.wire import canonical
-from tests.audit.folders import VARIANTS, Folder, honest
+from tests.audit.folders import VARIANTS, Folder, honest, swap_after_the_check
 
 UNCHECKED = "consistent, identities not checked"
 
@@ -120,18 +120,8 @@ def test_a_file_swapped_after_the_check_is_not_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The verdict would stand above numbers that nobody checked."""
-    from secure_fedsa.audit import verify
-
     folder = honest().write(tmp_path / "run")
-    checked = verify.verify_evidence
-
-    def check_then_swap(*arguments: Any) -> Any:
-        verdict = checked(*arguments)
-        summary = (folder / "summary.json").read_bytes()
-        (folder / "summary.json").write_bytes(summary.replace(b"0.875", b"0.999"))
-        return verdict
-
-    monkeypatch.setattr(verify, "verify_evidence", check_then_swap)
+    swap_after_the_check(monkeypatch, folder)
     assert command(str(folder)) == 1
     assert "error: summary.json: changed while it was read" in capsys.readouterr().err
     assert not (tmp_path / "run-report.html").exists()

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from secure_fedsa.errors import BudgetError, LedgerError, RunAborted
+from secure_fedsa.engines.ledger_notes import kept_agreements
+from secure_fedsa.errors import BudgetError, LedgerError, RunAborted, StorageError
 from secure_fedsa.messages import Abort, Roster
+from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.wire.envelope import Header
 from tests.engines.network import Network, body_of, ledger_kinds, muted, opened_sums
@@ -189,9 +191,35 @@ def test_a_later_agreement_cannot_pass_what_an_earlier_one_promised(plain: World
     first.execute()
     first.discard()
     plain.changes["privacy"] = {"agreement_budget": 50.0, "data_set_budget": 50.0}
-    with pytest.raises(RunAborted, match=r"an earlier agreement's privacy\.data_set_budget"):
+    with pytest.raises(RunAborted, match="this data set, by an earlier agreement, to epsilon"):
         plain.local_run().execute()
     assert all(len(s.ledger.books().charges) == 1 for s in first.sites.values() if s.ledger)
+
+
+def test_an_agreement_is_kept_before_its_first_charge(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, a crash after the charge makes a later run forget what was promised."""
+
+    def crash(*_: object, **__: object) -> object:
+        raise BudgetError("Here.")
+
+    monkeypatch.setattr(Ledger, "reserve", crash)
+    run = plain.local_run()
+    with pytest.raises(RunAborted):
+        run.execute()
+    for name in run.agreement.teachers:
+        assert kept_agreements(plain.folder / name).keys() == {run.hash}
+
+
+def test_a_teacher_that_cannot_keep_the_agreement_charges_nothing(plain: World) -> None:
+    """If this fails, a full disk lets a later agreement pass this one's budget."""
+    run = plain.local_run()
+    for name in run.agreement.teachers:
+        (plain.folder / name / "agreements").write_text("in the way")
+    with pytest.raises(StorageError):
+        run.execute()
+    assert all(not s.ledger.books().charges for s in run.sites.values() if s.ledger)
 
 
 def test_a_data_set_is_charged_for_one_unit_and_relation(plain: World) -> None:

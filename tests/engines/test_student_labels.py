@@ -189,6 +189,9 @@ def test_a_later_agreement_cannot_break_an_earlier_ones_budget(tmp_path: Path) -
     with pytest.raises(RunAborted, match="by an earlier agreement") as refused:
         run(world)
     assert "Nothing was charged" in str(refused.value)
+    labels = StudentLabels(tmp_path / STUDENT, world.agreement())
+    with pytest.raises(BudgetError, match="by an earlier agreement"):
+        labels.check()  # before the teachers are charged
     with pytest.raises(BudgetError, match="by an earlier agreement"):
         ask(StudentLabels(tmp_path / STUDENT, world.agreement()))
     assert len(ledger(world).books().charges) == 1

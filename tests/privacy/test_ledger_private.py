@@ -16,7 +16,7 @@ from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.dp_events import MODULE, composed
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining, Unprotected
 from secure_fedsa.privacy.ledger import Ledger
-from secure_fedsa.privacy.ledger_books import Terms, replay, verify_segment
+from secure_fedsa.privacy.ledger_books import Books, Terms, replay, verify_segment
 from secure_fedsa.privacy.ledger_entries import entry_hash, make_entry
 from secure_fedsa.privacy.ledger_private import Disjoint, Link, external_body
 from secure_fedsa.privacy.mechanisms import calibrate
@@ -340,3 +340,18 @@ def test_a_data_sets_budget_is_a_filter_over_several_kinds(tmp_path: Path) -> No
         ledger.reserve("run-2", "b", [second], terms, 2.0)
     assert rho_of(ONE) > 0
     assert ledger.books().spent() == Amount.of([first])
+
+
+def test_promises_are_read_from_the_books_that_are_charged(tmp_path: Path) -> None:
+    """If this fails, of two runs at once one passes what the other's agreement promised."""
+    ledger = Ledger.create(tmp_path, delta=DELTA)
+    once = epsilon_of(ONE, DELTA)
+
+    def promised(books: Books) -> tuple[Terms, ...]:
+        return tuple(Terms(1.2 * once, DELTA) for _ in books.charges)
+
+    ledger.reserve("run-1", "a", ONE, TERMS, 9.0, promised=promised)
+    with pytest.raises(BudgetError, match="by an earlier agreement"):
+        ledger.reserve("run-2", "b", ONE, TERMS, 9.0, promised=promised)
+    assert list(ledger.books().charges) == ["run-1"]
+    ledger.reserve("run-2", "b", ONE, TERMS, 9.0)
