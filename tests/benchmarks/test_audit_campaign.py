@@ -58,3 +58,21 @@ def test_a_bound_of_zero_counts_and_a_missing_one_does_not() -> None:
     assert found["gdp"]["mean_share"] == 0.0
     assert found["generic"]["mean_share"] == 0.5
     assert found["alarms"] == {"distribution": 1}
+
+
+def test_the_page_has_the_figures_of_the_results() -> None:
+    """If this fails, a reader takes figures of an older campaign for what the code reaches."""
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks" / "results" / "audit.json").read_text("utf-8"))
+    page = (root / "docs" / "audit.md").read_text("utf-8")
+
+    def cell(method: dict[str, float]) -> str:
+        return f"{method['mean_share']:.2f} ({method['tenth_percentile']:.2f})".replace("0.", ".")
+
+    for kind in ("bounds", "trainings"):
+        for setting, one in found[kind].items():
+            cells = (cell(one[name]) for name in ("parametric", "gdp", "generic"))
+            assert f"| {setting} | {one['audits']} | {' | '.join(cells)} |" in page
+    for whom, one in found["sound"].items():
+        assert f"| audits of {whom} that alarmed | {one['number']} of {one['of']} |" in page
+    assert all(target["holds"] for target in found["targets"])
