@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
+_LEAST_PACE = 0.002  # seconds: far above what a few values take
+_AWAKE = 0.0005  # seconds before noise is ready
 _TWISTER_WORDS, _TWISTER_AT = 624, 24  # of torch's generator state, which a test pins
 
 
@@ -107,6 +110,33 @@ class SystemNoise:
         state[16:24] = 0
         generator.set_state(state)
         return generator
+
+
+class PacedNoise(SystemNoise):
+    """System noise that is ready at a time which its own values do not decide.
+
+    A sampler that rejects and draws again takes a time that tells of its values. So a rehearsal
+    of the same scale and size, whose values are thrown away, says how long such a batch takes;
+    the batch itself is handed out when twice that time has passed since its drawing began, and
+    if the machine was held up for longer, at the next multiple of it. Haeberlen, Pierce and
+    Narayan, "Differential Privacy Under Fire" (2011), pad what touches private records to a fixed
+    time likewise. Who measures the *processor* instead of the clock still sees the sampler work.
+    """
+
+    def discrete_gaussian(self, scale: float, size: int) -> IntArray:
+        """Return ``size`` draws as int64, shape (size,), at a time that they do not decide."""
+        began = time.perf_counter()
+        super().discrete_gaussian(scale, size)
+        pace = 2 * max(time.perf_counter() - began, _LEAST_PACE)
+        began = time.perf_counter()
+        values = super().discrete_gaussian(scale, size)
+        ready = began
+        while ready < time.perf_counter():
+            ready += pace
+        time.sleep(max(0.0, ready - time.perf_counter() - _AWAKE))
+        while time.perf_counter() < ready:  # how late a sleeper wakes hangs on how long it slept
+            pass
+        return values
 
 
 class SeededNoise:

@@ -1,12 +1,18 @@
-"""The one door to randomness: what private training draws from."""
+"""The one door to randomness: what private training draws from, and when noise is ready."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
-from secure_fedsa.entropy import SystemNoise, secret_below, secret_projection
+from secure_fedsa import entropy
+from secure_fedsa.engines.student_labels import StudentLabels
+from secure_fedsa.entropy import PacedNoise, SystemNoise, secret_below, secret_projection
+from tests.support import make_world
 
 
 def test_every_word_of_a_steps_generator_comes_from_the_system() -> None:
@@ -66,3 +72,57 @@ def test_secret_numbers_reach_the_whole_range() -> None:
     assert set(drawn) == set(range(bound))
     upper = sum(secret_below(2**256) >> 255 for _ in range(400))
     assert 60 < upper < 340
+
+
+class Clock:
+    """A clock that goes on when it is read, slept by, or when the sampler works."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now, self.work = 0.0, list(seconds)
+
+    def perf_counter(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds
+
+    def draw(self, scale: float, size: int) -> npt.NDArray[np.int64]:
+        """Return zeros, one more for each batch that was drawn before, after its time."""
+        del scale
+        self.now += self.work.pop(0)
+        return np.full(size, -len(self.work), dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("rehearsal", "batch", "ready"),
+    [
+        (0.010, 0.001, 0.030),
+        (0.010, 0.008, 0.030),
+        (0.010, 0.0199, 0.030),
+        (0.010, 0.021, 0.050),  # held up: the next multiple
+        (0.010, 0.055, 0.070),
+        (0.0001, 0.0003, 0.0041),  # a few values: a pace far above what they take
+        (0.0001, 0.0020, 0.0041),
+    ],
+)
+def test_when_noise_is_ready_hangs_on_the_rehearsal_alone(
+    rehearsal: float, batch: float, ready: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, whoever sees when a teacher goes on learns something of its noise."""
+    clock = Clock(rehearsal, batch)
+    monkeypatch.setattr(entropy, "time", clock)
+    monkeypatch.setattr(SystemNoise, "discrete_gaussian", clock.draw)
+    values = PacedNoise().discrete_gaussian(10.0, 3)
+    assert clock.now == pytest.approx(ready, abs=2e-5)
+    assert (values == 0).all()  # of the second batch, never of the one that was timed
+
+
+def test_runs_draw_noise_at_a_pace(tmp_path: Path) -> None:
+    """If this fails, the pace above is kept by nobody."""
+    made = make_world(tmp_path, 3)
+    run = made.local_run()
+    assert isinstance(run.sites["teacher-1"].noise, PacedNoise)
+    assert isinstance(StudentLabels(tmp_path / "student", run.agreement).noise, PacedNoise)
+    assert np.abs(PacedNoise().discrete_gaussian(1000.0, 50)).sum() > 0

@@ -24,7 +24,7 @@ from secure_fedsa.engines.preflight import (
 from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.entropy import (
     NoiseSource,
-    SystemNoise,
+    PacedNoise,
     TrainingNoise,
     secret_bytes,
     secret_projection,
@@ -137,7 +137,7 @@ class LocalSite:
         self.encoder = encoder
         self.private = private
         self.probes = probes
-        self.noise = noise or SystemNoise()
+        self.noise = noise or PacedNoise()
         self._build = build
         self._asked = asked or self._encode_asked
         self._suite = suite_of(agreement)

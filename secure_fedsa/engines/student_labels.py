@@ -18,7 +18,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.engines.ledger_notes import keep_agreement, note_day
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.retention import stamp
-from secure_fedsa.entropy import NoiseSource, SystemNoise
+from secure_fedsa.entropy import NoiseSource, PacedNoise
 from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, StorageError
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.private_labels import LabelSummary
@@ -61,7 +61,7 @@ class StudentLabels:
     ) -> None:
         self.folder = folder
         self.agreement = agreement
-        self.noise = noise or SystemNoise()
+        self.noise = noise or PacedNoise()
         if self.noise.seeded and not agreement.simulation:
             raise AgreementError(
                 "simulation",
