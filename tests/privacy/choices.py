@@ -18,18 +18,25 @@ from types import ModuleType
 from typing import Any
 
 import secure_fedsa
-from secure_fedsa import agreement, agreement_tables, entropy
+from secure_fedsa import agreement, agreement_tables, entropy, signals
 from secure_fedsa.cli.main import build_parser
+from secure_fedsa.engines import own_files, retention
+from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import LocalSite
 from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.models import (
+    adapters,
     amalgamation,
+    attribution,
     dp_sgd,
     encoder,
     filters,
     heads,
+    model_signals,
     multi_task,
     private_labels,
+    probe_signals,
+    records,
     refinement,
     saliency,
     scatter,
@@ -37,8 +44,9 @@ from secure_fedsa.models import (
     trainable,
     training,
 )
-from secure_fedsa.privacy import clipping, contributions, mechanisms, shared_noise
-from secure_fedsa.roles import model_teachers, noisy_release, private_student
+from secure_fedsa.privacy import clipping, contributions, mechanisms, parameters, shared_noise
+from secure_fedsa.roles import model_teachers, noisy_release, private_student, scores
+from secure_fedsa.wire import canonical
 
 ROOT = Path(secure_fedsa.__file__).parents[1]
 
@@ -71,10 +79,19 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     noisy_release.read_private,
     noisy_release.release_encoded,
     contributions.first_records,
+    contributions.check_persons,
     noisy_release.noise_plan,
+    noisy_release.plan_of_shape,
     noisy_release.derive_signal,
     clipping.to_grid,
     clipping.summarise,
+    clipping.check_grid,
+    clipping.usable_labels,
+    parameters.positive,
+    parameters.positive_integer,
+    mechanisms.count_unit,
+    mechanisms.l2_sensitivity,
+    mechanisms.differing_coordinates,
     mechanisms.plan_release,
     mechanisms.draw_noise,
     mechanisms.add_noise,
@@ -82,18 +99,61 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     shared_noise.draw_share,
     shared_noise.add_share,
     scatter.between_scatter,
+    scatter.upper_triangle,
     saliency.teacher_saliency,
     saliency.quantise,
+    scores.saliency_scale,
+    signals.int_array,
+    agreement_tables.triangle,
+    records.RecordSchema.check,
     model_teachers.model_to_ask,
+    model_teachers.dp_sgd_spec,
+    model_teachers.head_on_encoding,
+    model_teachers.prepared,
+    model_teachers.adapter_of,
+    model_teachers.answer_form,
+    model_teachers.AskedProbes.of,
     model_teachers.signal_of_model,
     dp_sgd.train_privately,
     trainable.initialise,
+    trainable.copied,
+    trainable.check_trainable,
     trainable.check_training,
+    trainable.check_separate,
     trainable.check_prepare,
+    trainable.goals_of,
+    trainable.loss_of,
+    trainable.per_record_gradients,
+    trainable.usable_records,
+    adapters.TeacherAdapter.features,
+    adapters.TeacherAdapter.outputs,
+    adapters.TeacherAdapter.tensor,
+    adapters.last_layer,
+    model_signals.answers_of,
+    model_signals.model_features,
+    model_signals.alignment_saliency,
+    attribution.attribution_saliency,
+    probe_signals.gram_triangle,
+    probe_signals.joined,
+    probe_signals.normalised,
+    probe_signals.probe_scatter,
+    probe_signals.sketch,
     encoder.PublicEncoder.fit,
     encoder.PublicEncoder.encode,
+    encoder.PublicEncoder.encode_clipped,
+    entropy.SystemNoise.torch_generator,
+    entropy.secret_projection,
+    entropy.training_generator,
     entropy.SystemNoise.discrete_gaussian,
+    entropy.PacedNoise.discrete_gaussian,
+    LocalRun.__init__,
     LocalSite.__init__,
+    LocalSite.read_private,
+    LocalSite.ask_model,
+    own_files.local_log_lock,
+    own_files.tell_operator,
+    retention.stamp,
+    canonical.encode,
     StudentLabels.__init__,
     StudentLabels.summary,
     private_student.label_plan,
@@ -102,7 +162,10 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     private_labels.name_probes,
     saliency.public_query,
 )
-"""What private records, their sums and their gradients pass through, up to what is sent."""
+"""What private records, their sums and their gradients pass through, up to what is sent.
+
+A test watches runs of every route and finds what is missing here.
+"""
 
 SPECS: tuple[type[Any], ...] = (
     dp_sgd.DpSgdSpec,
@@ -160,10 +223,15 @@ def options() -> Iterator[str]:
                 yield f"option:{command} {name}"
 
 
-def parameters() -> Iterator[str]:
+def called(function: Callable[..., Any]) -> str:
+    """Return a function's name in the list; that of a class for its constructor."""
+    return function.__qualname__.removesuffix(".__init__")
+
+
+def parameters_of_functions() -> Iterator[str]:
     """Yield every parameter of the functions."""
     for function in FUNCTIONS:
-        name = function.__qualname__.removesuffix(".__init__")
+        name = called(function)
         for parameter in inspect.signature(function).parameters:
             if parameter not in ("self", "cls"):
                 yield f"parameter:{name} {parameter}"
@@ -193,5 +261,5 @@ def constants() -> Iterator[str]:
 
 def every_parameter() -> list[str]:
     """Return all names, each once, in order."""
-    found = [*agreement_entries(), *options(), *parameters(), *fields(), *constants()]
+    found = [*agreement_entries(), *options(), *parameters_of_functions(), *fields(), *constants()]
     return list(dict.fromkeys(found))

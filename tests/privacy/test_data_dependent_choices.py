@@ -33,7 +33,7 @@ from tests.privacy.choices import ROOT, SPECS, TABLES, every_parameter
 from tests.support import make_world, table
 
 FILE = ROOT / "docs" / "data-dependent-choices.toml"
-STATUSES = {"public", "charged", "refused", "unprotected"}
+STATUSES = {"public", "charged", "refused"}
 ASKED = {
     # what a privacy officer asks about, and under which name it stands
     "clip norm": "agreement:privacy.clip_norm",
@@ -61,6 +61,11 @@ def listed() -> list[str]:
     return [name for entry in entries() for name in entry["names"]]
 
 
+def not_promised() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["not_promised"]
+    return found
+
+
 def problems(found: Iterable[str], named: Iterable[str]) -> list[str]:
     """Return what is missing, unknown or there twice."""
     names = list(named)
@@ -76,7 +81,8 @@ def problems(found: Iterable[str], named: Iterable[str]) -> list[str]:
 def test_every_parameter_has_its_class_and_nothing_else_has_one() -> None:
     """If this fails, a new option may leak what no epsilon covers, and nobody was asked."""
     assert problems(every_parameter(), listed()) == []
-    assert set(ASKED.values()) <= set(listed())
+    said = {f"choice:{entry['what']}" for entry in not_promised()}
+    assert set(ASKED.values()) <= {*listed(), *said}
 
 
 def test_a_parameter_more_or_less_is_found() -> None:
@@ -108,12 +114,25 @@ def test_an_entry_has_a_reason_a_place_and_tests_that_exist(entry: dict[str, Any
     assert entry["status"] in STATUSES
     assert len(entry["why"]) > 20
     assert entry["names"]
+    found_where_it_says(entry)
+
+
+@pytest.mark.parametrize("entry", not_promised(), ids=lambda entry: entry["what"])
+def test_what_is_not_promised_is_said_to_users_and_no_parameter(entry: dict[str, Any]) -> None:
+    """If this fails, somebody takes silence for a promise."""
+    assert set(entry) == {"what", "why", "where", "tests"}
+    assert len(entry["why"]) > 20
+    found_where_it_says(entry)
+
+
+def found_where_it_says(entry: dict[str, Any]) -> None:
+    """Check that the places and the tests of an entry exist."""
     assert entry["where"]
+    assert entry["tests"]
     for place in entry["where"]:
         file, _, text = place.partition("::")
         assert (ROOT / file).is_file(), place
         assert text in " ".join((ROOT / file).read_text(encoding="utf-8").split()), place
-    assert entry["tests"] or entry["status"] == "unprotected"
     for node in entry["tests"]:
         file, _, name = node.partition("::")
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
