@@ -244,13 +244,11 @@ def _check_mechanism(privacy: Privacy) -> None:
 
 
 def _check_training(promise: Promise, training: Training) -> None:
-    if promise.max_records > 1 or promise.neighbours != "add-remove":
-        clause = "max_records" if promise.max_records > 1 else "neighbours"
+    if promise.neighbours != "add-remove":
         raise AgreementError(
-            f"privacy.{clause}",
+            "privacy.neighbours",
             "is not what a training by DP-SGD is accounted for.",
-            do='Agree on one record, or on one record of each person, and on "add-remove"; or on '
-            f"the route {NOISY_RELEASE}.",
+            do=f'Agree on "add-remove", or on the route {NOISY_RELEASE}.',
         )
     for name in ("clip_norm", "denominator", "learning_rate"):
         value = getattr(training, name)
@@ -314,7 +312,7 @@ def _check_stated(agreement: Agreement) -> None:
             raise AgreementError(
                 clause,
                 "is a training of before the run, and the agreed unit is a person.",
-                why="Nothing here saw to it that each person had one record in it.",
+                why="Nothing here saw to it how many records of a person were in it.",
                 do='Agree on the unit "record", or train in the run.',
             )
         _check_steps(clause, party.stated)

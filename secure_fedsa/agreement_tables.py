@@ -154,10 +154,10 @@ class Training:
     """How the route private-training trains each teacher's model by DP-SGD; all of it public.
 
     Attributes:
-        sampling_rate: Probability with which a step takes a record (q).
+        sampling_rate: Probability with which a step takes a record, or a person's (q).
         steps: Number of steps (T); training never stops earlier.
         noise_multiplier: Standard deviation of a step's noise over ``clip_norm``.
-        clip_norm: Euclidean norm to which each record's gradient is scaled down.
+        clip_norm: Euclidean norm to which each record's, or person's mean, gradient is scaled down.
         denominator: What the noisy sum of gradients is divided by.
         learning_rate: Of the optimiser, which sees noisy gradients only.
         momentum: Of plain gradient steps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_one_record_of_a_person_and_a_person_of_many_records() -> None:
     scale = math.nextafter(privacy.noise_multiplier * person, math.inf)
     record = DiscreteGaussianRelease(l2_sensitivity(privacy.grid, unit, "replace-one"), scale, 1)
     assert claims("banks")["one-record"].epsilon == epsilon_of([record], privacy.delta)
+
+    # Under add-remove too: another record of the person may take the place of one that is gone.
+    come_and_go = replace(privacy, neighbours="add-remove")
+    one = {claim.id: claim for claim in unit_claims(replace(agreement, privacy=come_and_go))}
+    person = l2_sensitivity(privacy.grid, unit, "add-remove", privacy.max_records)
+    scale = math.nextafter(privacy.noise_multiplier * person, math.inf)
+    record = DiscreteGaussianRelease(l2_sensitivity(privacy.grid, unit, "replace-one"), scale, 1)
+    assert one["one-record"].epsilon == epsilon_of([record], privacy.delta)
+    assert "another one of the same person may count in its place" in one["one-record"].why
 
     ((agreed,), *_) = claims("hospitals")["agreed-unit"].events.values()
     assert isinstance(agreed, DiscreteGaussianRelease)

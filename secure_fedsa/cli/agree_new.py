@@ -141,8 +141,7 @@ def _add_terms(group: Any) -> None:
     group.add_argument(
         "--unit",
         choices=("record", "person"),
-        help="whom epsilon protects; a person needs person ids in the data, and in the route "
-        "private-training one record of each counts (default: record)",
+        help="whom epsilon protects; a person needs person ids in the data (default: record)",
     )
     group.add_argument(
         "--max-records",

@@ -92,7 +92,8 @@ WORDS: dict[str, str] = {
     ),
     "privacy.max_records": (
         "Records of one person that count; what a person has beyond adds nothing. 1 for the unit "
-        "record, and in private-training. Noise grows in proportion."
+        "record. In noisy-release noise grows in proportion; in private-training it does not, as "
+        "the mean of a person's gradients is clipped."
     ),
     "privacy.epsilon": (
         "Bound of the privacy loss of one run at one teacher. Smaller protects more and teaches "
@@ -134,7 +135,9 @@ WORDS: dict[str, str] = {
         "How each teacher's model is trained in the run, by DP-SGD; all of it public and fixed "
         "before records are read."
     ),
-    "training.sampling_rate": "Probability with which a step takes a record.",
+    "training.sampling_rate": (
+        "Probability with which a step takes a record, or all that count of a person."
+    ),
     "training.steps": "Number of steps; training never stops earlier.",
     "training.noise_multiplier": (
         "Standard deviation of a step's noise, in units of clip_norm. Computed from epsilon, "

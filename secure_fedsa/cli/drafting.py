@@ -74,7 +74,8 @@ class Choices:
         epsilon: Privacy loss bound of a run at a teacher.
         delta: Probability that it fails.
         neighbours: What the bound compares.
-        max_records: Records of one person that count; above 1 the unit is a person.
+        max_records: Records of one person that count; above 1 the unit is a person, and about
+            ``records`` over so many persons are expected in a training.
         unit: record or person; None for a person if max_records is above 1.
         agreement_budget: Epsilon of all runs under the agreement; None for ten runs'.
         data_set_budget: Epsilon of all runs on a data set; None for as much, but at least 20.
@@ -301,7 +302,7 @@ def _training(choices: Choices) -> Training:
             choices.epsilon, choices.delta, sampling_rate=_SAMPLING_RATE, steps=_STEPS
         ),
         clip_norm=1.0,
-        denominator=_SAMPLING_RATE * choices.records,
+        denominator=_SAMPLING_RATE * choices.records / choices.max_records,
         learning_rate=_LEARNING_RATE,
         momentum=0.9,
         averaged=0.5,

@@ -8,6 +8,10 @@ loop does otherwise: the denominator is public (it takes the private number of r
 819), a step whose sample is empty is a step of noise like any other, and a record with a
 non-finite gradient contributes zero instead of spoiling, visibly, the whole model.
 
+Where the protected unit is a person, a step takes each *person* with probability q, and of each the
+mean of all its records' gradients is clipped to C, as in federated averaging (McMahan, Ramage,
+Talwar and Zhang 2018, arXiv 1710.06963): the same mechanism, on persons instead of records.
+
 Gradients, their clipping and the noise are float32: the accountant's figure is for real numbers,
 and what rounding adds to a clipped gradient is in no claim of ours.
 
@@ -18,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from secure_fedsa.models.adapters import Head
 
 
+_AT_ONCE = 1024  # records whose gradients are in memory together
 _PART = "_current_grad_sample"  # Opacus's, of a layer that is used more than once
 
 
@@ -49,10 +54,10 @@ class DpSgdSpec:
     """One training, every value of it public and fixed before records are read.
 
     Attributes:
-        sampling_rate: Probability with which a step takes a record (q).
+        sampling_rate: Probability with which a step takes a record, or a person (q).
         steps: Number of steps (T); training never stops earlier.
         noise_multiplier: Standard deviation of the noise over ``clip_norm``.
-        clip_norm: Euclidean norm to which each record's gradient is scaled down.
+        clip_norm: Euclidean norm to which each record's or person's gradient is scaled down.
         denominator: What the noisy sum is divided by; the expected size of a sample.
         learning_rate: Of the optimiser, which sees noisy gradients only.
         momentum: Of plain gradient steps; 0 for none.
@@ -79,6 +84,7 @@ def train_privately(
     head: Head,
     classes: int = 0,
     usable: npt.NDArray[np.bool_] | None = None,
+    persons: npt.NDArray[Any] | None = None,
     spec: DpSgdSpec,
     noise: TrainingNoise,
     progress: Callable[[int, int], None] | None = None,
@@ -97,6 +103,7 @@ def train_privately(
         classes: Public number of classes, for ``classification``; a record of any other label
             contributes zero, as one with a non-finite value does.
         usable: bool (n,), False for records that contribute zero for another reason.
+        persons: Whose each record is, shape (n,), if the unit is a person; a record alone if None.
         spec: The training.
         noise: Source of noise and of the secret samples.
         progress: Called with (steps done, steps) now and then.
@@ -117,6 +124,8 @@ def train_privately(
     inner = copied(module).train()
     watched = GradSampleModule(inner, loss_reduction="sum")
     weights = [p for p in inner.parameters() if p.requires_grad]
+    owners = _numbered(persons, len(records))
+    units = int(owners.max()) + 1 if len(owners) else 0
     plain: torch.optim.Optimizer = (
         torch.optim.Adam(weights, lr=spec.learning_rate)
         if spec.optimiser == "adam"
@@ -134,14 +143,18 @@ def train_privately(
     watched.train()
     for step in range(spec.steps):
         generator = noise.torch_generator()
-        # In float64: a coarser draw would take records more often than the event says.
-        drawn = torch.rand(len(records), generator=generator, dtype=torch.float64)
-        chosen = drawn < spec.sampling_rate
-        chosen &= sound
-        optimiser.zero_grad(set_to_none=True)
-        _record_gradients(watched, weights, records[chosen], goals[chosen], head)
+        # In float64: a coarser draw would take units more often than the event says.
+        drawn = torch.rand(units, generator=generator, dtype=torch.float64)
+        chosen = (drawn < spec.sampling_rate)[owners] & sound
         optimiser.generator = generator
-        optimiser.step()
+        *parts, last = _parts(chosen, owners, whole_units=persons is not None)
+        for part in (*parts, last):
+            optimiser.zero_grad(set_to_none=True)
+            _record_gradients(watched, weights, records[part], goals[part], head)
+            if persons is not None:
+                _mean_of_each(weights, owners[part])
+            optimiser.signal_skip_step(do_skip=part is not last)  # clipped and summed; no noise yet
+            optimiser.step()
         if step >= first_averaged:
             for total, parameter in zip(mean, weights, strict=True):
                 total.add_(parameter.detach(), alpha=1 / (spec.steps - first_averaged))
@@ -174,12 +187,56 @@ def _record_gradients(
         per_record_gradients(watched, records, goals, head)
     except Exception:  # noqa: BLE001 - a caller's module on private records: none of it may show
         _one_by_one(watched, weights, records, goals, head)
-    finite = torch.ones(len(records), dtype=torch.bool)
-    for parameter in weights:
-        finite &= parameter.grad_sample.flatten(1).isfinite().all(dim=1)  # type: ignore[attr-defined]
+    _drop_what_is_not_finite(weights)
+
+
+def _drop_what_is_not_finite(weights: list[nn.Parameter]) -> None:
+    """Set the gradient of a record, or of a person, to zero if any value of it is not finite."""
+    finite = torch.stack(
+        [p.grad_sample.flatten(1).isfinite().all(dim=1) for p in weights]  # type: ignore[attr-defined]
+    ).all(dim=0)
     if not finite.all():
         for parameter in weights:
             parameter.grad_sample[~finite] = 0.0  # type: ignore[attr-defined]
+
+
+def _numbered(persons: npt.NDArray[Any] | None, records: int) -> torch.Tensor:
+    """Return the number of each record's unit, int64 (n,): of its person, or its own."""
+    if persons is None:
+        return torch.arange(records)
+    _, numbers = np.unique(persons, return_inverse=True)
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _parts(
+    chosen: torch.Tensor, owners: torch.Tensor, *, whole_units: bool
+) -> tuple[torch.Tensor, ...]:
+    """Return the places of a sample's records in parts, at least one, none much above the others.
+
+    So the memory of a step does not grow with its sample. The records of a unit stay together.
+    """
+    places = torch.nonzero(chosen).flatten()
+    if not whole_units:
+        return torch.split(places, _AT_ONCE)
+    places = places[torch.argsort(owners[places], stable=True)]
+    _, counts = torch.unique_consecutive(owners[places], return_counts=True)
+    sizes = [0]
+    for count in counts.tolist():
+        if sizes[-1] and sizes[-1] + count > _AT_ONCE:
+            sizes.append(0)
+        sizes[-1] += count
+    return torch.split(places, sizes)
+
+
+def _mean_of_each(weights: list[nn.Parameter], owners: torch.Tensor) -> None:
+    """Replace the gradients of a step's records by the mean of each person's."""
+    present, places, counts = torch.unique(owners, return_inverse=True, return_counts=True)
+    for parameter in weights:
+        each = parameter.grad_sample  # type: ignore[attr-defined]
+        shares = each / counts[places].reshape(-1, *[1] * (each.dim() - 1))
+        empty = torch.zeros(len(present), *each.shape[1:], dtype=each.dtype)
+        parameter.grad_sample = empty.index_add_(0, places, shares)  # type: ignore[attr-defined]
+    _drop_what_is_not_finite(weights)  # a mean of the largest numbers can round to infinity
 
 
 def _one_by_one(

@@ -27,7 +27,8 @@ class PrivateData:
         persons: Whose each record is: integers from 0 up or texts, shape (n,); a negative number or
             an empty text says that nobody knows, and such a record does not count. Needed if the
             agreed unit is a person, and read only then: of each person the first ``max_records``
-            usable records count. A record with several labels stands once for each, under one id.
+            usable records count, and a training clips the mean of their gradients. A record with
+            several labels stands once for each, under one id.
     """
 
     records: npt.NDArray[Any]

@@ -6,6 +6,7 @@ the accountant. Where nothing is promised, the figure is None and a sentence say
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,11 @@ LARGER_PERSONS = (2, 5, 10)
 
 _OF_TRAININGS = LARGER_PERSONS[:2]  # each takes seconds, and more records promise next to nothing
 
+_ANOTHER_COUNTS = (
+    "Where a record that counted is gone, another one of the same person may count in its place, "
+    "so this figure can be above that of a person, all of whose records come or go together. Whose "
+    "a record is stays the same."
+)
 _WORTH_STATING = 100.0  # epsilon: above it, a claim for a larger person is left out
 NO_MU = (
     "No mu (Gaussian differential privacy) is claimed: of vectors of discrete Gaussians zCDP is "
@@ -143,10 +149,7 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
     if agreement.route == NOISY_RELEASE:
         promised += _units_of_releases(agreement)
     elif agreement.promise.unit == "person":
-        why = "The same training: one record of a person is in it at most."
-        promised.append(
-            _claim(agreement, "one-record", "one record", _amounts(events), _held(events), why)
-        )
+        promised += _record_of_a_trained_person(agreement, events)
     else:
         promised += _larger_than_trained_for(agreement, events)
     promised.append(_everywhere(agreement, events))
@@ -178,10 +181,10 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
     if promise.unit == "person":
         single: dict[str, Event] = {}
         for name, plan in releases.items():
-            reach = l2_sensitivity(mechanism.grid, plan.count_unit, promise.neighbours)
-            touched = differing_coordinates(plan.shape, promise.neighbours)
+            reach = l2_sensitivity(mechanism.grid, plan.count_unit, "replace-one")
+            touched = differing_coordinates(plan.shape, "replace-one")
             single[name] = DiscreteGaussianRelease(reach, plan.event.noise_scale, touched)
-        why = "The same noise, for the sensitivity of one record."
+        why = f"The same noise, for the sensitivity of a replacement. {_ANOTHER_COUNTS}"
         return [_claim(agreement, "one-record", "one record", _amounts(single), _held(single), why)]
     found = []
     for records in LARGER_PERSONS:
@@ -203,40 +206,79 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
     return [claim for claim in found if (claim.epsilon or 0.0) <= _WORTH_STATING]
 
 
+def _record_of_a_trained_person(agreement: Agreement, events: dict[str, Event]) -> list[UnitClaim]:
+    """Return a claim for one record of a person whose records are one unit of a training."""
+    claim = _of_trainings(
+        agreement,
+        events,
+        ("one-record", "one record"),
+        groups.changed_unit_epsilons,
+        f"The lemma on groups: the person leaves, and comes back changed. {_ANOTHER_COUNTS}",
+    )
+    return [] if claim is None else [claim]
+
+
 def _larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> list[UnitClaim]:
-    """Return claims for persons with several records of trainings by DP-SGD."""
-    delta, found = agreement.promise.delta, []
-    deltas = _deltas(delta)
+    """Return claims for persons with several records of trainings that take records."""
+    found: list[UnitClaim] = []
     for records in _OF_TRAININGS:
-        worst: list[float | None] = [0.0] * len(deltas)
-        try:
-            for event in dict.fromkeys(events.values()):
-                assert isinstance(event, DpSgdTraining)
-                one = groups.training_epsilons(event, records, deltas)
-                worst = [_larger(a, b) for a, b in zip(worst, one, strict=True)]
-        except PrivacyParameterError:
-            break
-        curve = tuple(zip(deltas, worst, strict=True))
-        epsilon = dict(curve)[delta]
-        if epsilon is None or epsilon > _WORTH_STATING:
-            break  # more records cost more
-        found.append(
-            UnitClaim(
-                id=f"person-with-{records}-records",
-                unit=f"one person with at most {records} records",
-                neighbours=_neighbours(agreement, f"one person with at most {records} records"),
-                epsilon=epsilon,
-                delta=delta,
-                curve=curve,
-                rho=None,
-                events=_held(events),
-                accountant=groups.NAME,
-                accountant_version=groups.VERSION,
-                why="Each step samples the person's records one by one (Ganesh 2024). It holds for "
-                "persons with no more records; nothing in this agreement bounds that.",
-            )
+
+        def of_group(
+            event: DpSgdTraining, deltas: Sequence[float], records: int = records
+        ) -> list[float | None]:
+            return groups.training_epsilons(event, records, deltas)
+
+        claim = _of_trainings(
+            agreement,
+            events,
+            (f"person-with-{records}-records", f"one person with at most {records} records"),
+            of_group,
+            "Each step samples the person's records one by one (Ganesh 2024). It holds for "
+            "persons with no more records; nothing in this agreement bounds that.",
         )
+        if claim is None:
+            break  # more records cost more
+        found.append(claim)
     return found
+
+
+def _of_trainings(
+    agreement: Agreement,
+    events: dict[str, Event],
+    unit: tuple[str, str],
+    epsilons: Callable[[DpSgdTraining, Sequence[float]], list[float | None]],
+    why: str,
+) -> UnitClaim | None:
+    """Return a claim, for the worst teacher, about a unit that trainings are not accounted for.
+
+    None if no bound worth stating holds. ``unit`` is the claim's id and the unit in words.
+    """
+    deltas = _deltas(agreement.promise.delta)
+    worst: list[float | None] = [0.0] * len(deltas)
+    try:
+        for event in dict.fromkeys(events.values()):
+            assert isinstance(event, DpSgdTraining)
+            worst = [_larger(a, b) for a, b in zip(worst, epsilons(event, deltas), strict=True)]
+    except PrivacyParameterError:
+        return None
+    curve = tuple(zip(deltas, worst, strict=True))
+    epsilon = dict(curve)[agreement.promise.delta]
+    if epsilon is None or epsilon > _WORTH_STATING:
+        return None
+    name, words = unit
+    return UnitClaim(
+        id=name,
+        unit=words,
+        neighbours=_neighbours(agreement, words),
+        epsilon=epsilon,
+        delta=agreement.promise.delta,
+        curve=curve,
+        rho=None,
+        events=_held(events),
+        accountant=groups.NAME,
+        accountant_version=groups.VERSION,
+        why=why,
+    )
 
 
 def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
 from secure_fedsa.privacy.parameters import positive_integer, probability
 from secure_fedsa.privacy.training_accountant import (
+    MAX_EPSILON,
     interval_for,
     least_delta,
     refuse_hopeless,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from dp_accounting.pld import PLDAccountant
 
 MOST_RECORDS = 64
+_FINE = 1e-4  # relative, of an epsilon that is searched for
 NAME = "PLD of mixtures of Gaussians by dp_accounting, floating-point noise"
 VERSION = "1"
 
@@ -72,6 +75,42 @@ def training_epsilons(
         float(accountant.get_epsilon(delta - rounding_of([event]))) if delta >= least else None
         for delta in deltas
     ]
+
+
+def changed_unit_epsilons(event: DpSgdTraining, deltas: Sequence[float]) -> list[float | None]:
+    """Return the epsilon of a training where one of its units is changed, not added or removed.
+
+    Args:
+        event: The training, accounted for adding or removing a unit.
+        deltas: Probabilities; None stands where a delta is below what can be stated.
+
+    Raises:
+        PrivacyParameterError: If a value is out of range, or no bound worth stating holds.
+    """
+    deltas = [probability(delta, "delta") for delta in deltas]
+    if deltas:
+        refuse_hopeless([event], max(deltas))
+    return [_changed(event, delta) for delta in deltas]
+
+
+def _changed(event: DpSgdTraining, delta: float) -> float | None:
+    accountant, least, rounding = _composed(event, 1), least_delta([event]), rounding_of([event])
+
+    def holds(half: float) -> bool:
+        one = max(float(accountant.get_delta(half)), least) + rounding
+        return one * (1 + math.exp(half)) <= delta
+
+    low, high = 0.0, 1.0
+    while not holds(
+        high
+    ):  # in small steps: far up it fails again, where no delta is below the least
+        low, high = high, 1.1 * high
+        if high > MAX_EPSILON:
+            return None
+    while high - low > _FINE * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return 2 * high
 
 
 @lru_cache(maxsize=16)

@@ -136,10 +136,14 @@ def model_to_ask(
 
     def train(private: PrivateModel, module: nn.Module, form: torch.Tensor, *, empty: bool) -> None:
         records, usable = form[:0], np.zeros(0, dtype=np.bool_)
+        persons = private.persons if agreement.promise.unit == "person" else None
         if not empty:
             records, usable = prepared(adapter_of(private), private.records, form)
-            if agreement.promise.unit == "person":
-                usable = _one_of_each(private, records, usable, classes)
+            if persons is not None:
+                sound = usable_records(
+                    records, private.targets, usable, head=private.head, classes=classes
+                )
+                usable = first_records(persons, sound.numpy(), agreement.promise.max_records)
         train_privately(
             module,
             records,
@@ -147,6 +151,7 @@ def model_to_ask(
             head=private.head,
             classes=classes,
             usable=usable,
+            persons=None if persons is None else persons[: len(records)],
             spec=spec,
             noise=noise,
         )
@@ -166,15 +171,6 @@ def model_to_ask(
         else:
             return ModelToAsk(adapter_of(private), on_encoding), failure
     raise AssertionError
-
-
-def _one_of_each(
-    private: PrivateModel, records: torch.Tensor, usable: npt.NDArray[np.bool_], classes: int
-) -> npt.NDArray[np.bool_]:
-    """Return which records count where each person has one: then a person is a record."""
-    assert private.persons is not None
-    sound = usable_records(records, private.targets, usable, head=private.head, classes=classes)
-    return first_records(private.persons, sound.numpy(), 1)
 
 
 def _started(

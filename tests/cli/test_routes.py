@@ -74,6 +74,9 @@ def test_a_draft_of_each_route_is_read_and_planned(
         ((*PRIVATE, "--epsilon", "2"), "privacy.epsilon", 2.0),
         ((*PRIVATE, "--delta", "1e-6"), "privacy.delta", 1e-6),
         ((*PRIVATE, "--budget", "9"), "privacy.agreement_budget", 9.0),
+        ((*PRIVATE, "--max-records", "3"), "privacy.max_records", 3),
+        ((*PRIVATE, "--max-records", "3"), "privacy.unit", "person"),
+        ((*PRIVATE, "--max-records", "4", "--records", "4000"), "training.denominator", 300.0),
         ((*OPEN, "--asked", "70"), "answers.probes", 70),
         ((*OPEN, "--form", "gram"), "answers.width", 0),
         ((*OPEN, "--threshold", "0.1"), "selection.threshold", 0.1),
@@ -94,7 +97,6 @@ def test_every_choice_of_a_route_reaches_its_clause(
 @pytest.mark.parametrize(
     ("flags", "clause"),
     [
-        ((*PRIVATE, "--max-records", "3"), "privacy.max_records"),
         ((*PRIVATE, "--neighbours", "replace-one"), "privacy.neighbours"),
         ((*PRIVATE, "--budget", "3"), "privacy.agreement_budget"),
         ((*OPEN, "--encryption", "off"), "protection.he"),

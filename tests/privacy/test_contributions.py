@@ -95,6 +95,25 @@ def test_a_person_with_many_records_moves_a_summary_by_no_more_than_the_sensitiv
     assert reached > bound - 1e-6  # and the bound is not loose
 
 
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_a_record_whose_place_another_takes_moves_a_summary_like_a_replacement(most: int) -> None:
+    """If this fails, the figure for one record of a person is below what is lost."""
+    bound = l2_sensitivity(GRID, UNIT, "replace-one")
+    direction, reached = np.array([1.0, 0.0]), 0.0
+    for sign, label in ((-1.0, 0), (1.0, 1), (-1.0, 1)):
+        # The last record counts only where the first one is gone.
+        rows = np.stack([direction, *[0 * direction] * (most - 1), sign * direction])
+        labels = np.array([0] * most + [label])
+        told = []
+        for gone in (0, 1):
+            grid_rows, valid = to_grid(rows[gone:], 1.0, GRID)
+            valid = first_records(np.zeros(len(rows) - gone, dtype=np.int64), valid, most)
+            summary, _ = summarise(grid_rows, labels[gone:], valid, 2, UNIT, grid=GRID)
+            told.append(np.concatenate([summary.sums.ravel(), summary.counts]))
+        reached = max(reached, float(np.linalg.norm(told[0] - told[1])))
+    assert l2_sensitivity(GRID, UNIT, "add-remove") < bound - 1e-6 < reached <= bound
+
+
 @pytest.mark.parametrize(
     "ids",
     [

@@ -12,7 +12,11 @@ from scipy.stats import binom, norm
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.privacy.accountant import rho_of
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
-from secure_fedsa.privacy.groups import group_of_releases, training_epsilons
+from secure_fedsa.privacy.groups import (
+    changed_unit_epsilons,
+    group_of_releases,
+    training_epsilons,
+)
 from secure_fedsa.privacy.training_accountant import training_epsilon
 from tests.privacy.accountant_cases import exact_delta
 
@@ -107,3 +111,37 @@ def test_what_no_accountant_can_state_is_refused_at_once() -> None:
     """If this fails, a report hangs for minutes on an absurd agreement."""
     with pytest.raises(PrivacyParameterError, match="no privacy loss bound"):
         training_epsilons(DpSgdTraining(0.06, 1.0, 10**6), 2, [1e-5])
+
+
+def test_a_changed_unit_without_sampling_is_a_gaussian_of_two_clip_norms() -> None:
+    """If this fails, a record whose place another takes is promised more than holds."""
+    event, delta = DpSgdTraining(8.0, 1.0, 4), 1e-5
+    (epsilon,) = changed_unit_epsilons(event, [delta])
+    assert epsilon is not None
+    assert exact_delta(2 * math.sqrt(event.steps) / event.noise_multiplier, epsilon) <= delta
+    added = training_epsilon([event], delta)
+    assert 2 * added < epsilon < 3 * added  # the lemma is not tight, nor useless
+
+
+@pytest.mark.parametrize(("noise", "rate"), [(0.8, 0.05), (1.0, 0.3), (2.0, 0.9)])
+def test_one_step_of_a_changed_unit_against_integration(noise: float, rate: float) -> None:
+    """If this fails, a sampled training tells more of a changed unit than the figure says."""
+    grid = np.linspace(-1 - 12 * noise, 1 + 12 * noise, 400_001)
+    width = grid[1] - grid[0]
+    one, other = (
+        (1 - rate) * norm.pdf(grid, 0, noise) + rate * norm.pdf(grid, shift, noise)
+        for shift in (1.0, -1.0)
+    )
+    for delta, epsilon in zip(
+        DELTAS, changed_unit_epsilons(DpSgdTraining(noise, rate, 1), DELTAS), strict=True
+    ):
+        assert epsilon is not None
+        assert np.maximum(one - math.exp(epsilon) * other, 0).sum() * width <= delta
+
+
+def test_a_changed_unit_has_no_figure_where_none_can_be_stated() -> None:
+    """If this fails, a guess stands where nothing is known."""
+    event = DpSgdTraining(2.0, 0.05, 100)
+    assert changed_unit_epsilons(event, [1e-14]) == [None]
+    with pytest.raises(PrivacyParameterError, match="privacy loss bound"):
+        changed_unit_epsilons(DpSgdTraining(0.1, 1.0, 1000), [1e-5])

@@ -61,6 +61,11 @@ def _of_persons(made: Json) -> None:
     del made["parties"]["teacher-1"]["stated"]
 
 
+def _of_four_records(made: Json) -> None:
+    _of_persons(made)
+    made["privacy"]["max_records"] = 4
+
+
 def bad() -> list[Case]:
     """Return the bad agreements."""
     noisy = terms()["privacy"]
@@ -95,12 +100,7 @@ def bad() -> list[Case]:
             put(STATED, [], "a-list", "B2"),
             put(CLASSES, [], "none", "R5"),
             put("privacy.neighbours", "replace-one", "replaced", "R7"),
-            change(
-                "persons",
-                "R7",
-                "privacy.max_records",
-                {"privacy.unit": "person", "privacy.max_records": 4},
-            ),
+            put("privacy.max_records", 4, "four-for-a-record", "R7"),
             put("privacy.unit", "person", "with-a-stated-training", "R17", STATED),
             put("privacy.data_set_budget", 3.999, "below-epsilon", "R6"),
             put("privacy.epsilon", math.nan, "nan", "R6"),
@@ -307,6 +307,7 @@ def good() -> list[Case]:
             ),
             put(f"{STATED}.noise_multiplier", 1e5, "much-noise-stated"),
             Case("one-record-of-each-person", "", "", _of_persons),
+            Case("four-records-of-each-person", "", "", _of_four_records),
             change(  # whose privacy losses cost more than its Renyi divergences do
                 "rare-records-in-many-steps",
                 "",
