@@ -68,7 +68,8 @@ def side_channels(source: Source) -> Answer:
         source.missing(
             "Times: how long a machine took to answer, and what that tells. Of single parties the "
             "folder holds none; of whole phases, those on private records too, it holds what the "
-            "aggregator says they took.",
+            "aggregator says they took. This software draws noise before it reads records, and at "
+            "a pace that the noise's values do not decide; no file shows that a teacher ran it.",
             how="Measure on the institution's own machine. The agreed limits are below: in one "
             "process deadlines are logical and hide no times; an engine across machines has to let "
             "each reply leave that long after its phase began.",
