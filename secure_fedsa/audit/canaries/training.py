@@ -5,6 +5,8 @@ table of one weight a canary (an embedding of width 1, as a linear layer of one 
 would be). A present canary asks for a value far away from its weight, upwards or downwards: in each
 step that takes it, its gradient is far above the clip norm, on its own weight only, and always in
 the same direction. So canaries are exactly orthogonal, and nothing of a canary is lost to clipping.
+Where the agreement promises persons something, a canary is a person with as many equal records as
+count, up to 16, and goes through the sampling and clipping of persons.
 
 Who attacks: somebody who chooses the records (any record may be so bad) and sees the final weights,
 not the steps between. The accountant's figure holds against those who see all steps; momentum and
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
 FAR = 1e6
 """Distance of a canary's target from its weight, in clip norms."""
 
-_GRADIENTS = 2**28  # numbers in the gradients of one step: a gigabyte
+_GRADIENTS = 2**28  # numbers in the gradients of one step: seconds of work
+_MOST_EACH = 16  # records of a canary that is a person
 _UNSEEN = 0.1  # of the standard error of a moment: no test sees so little
 
 
 def check_training_size(agreement: Agreement, canaries: int) -> None:
-    """Refuse an audit of a training before it fills the memory, or that has no scores.
+    """Refuse an audit of a training that would take days, or that has no scores.
 
     Raises:
         UsageError: As said.
@@ -53,11 +56,12 @@ def check_training_size(agreement: Agreement, canaries: int) -> None:
             "canary's score has no plan to be compared with.",
             do='Audit the same training with training.optimiser = "sgd".',
         )
-    if spec.sampling_rate * canaries**2 / 2 > _GRADIENTS:
-        most = int((2 * _GRADIENTS / spec.sampling_rate) ** 0.5)
+    numbers = spec.sampling_rate * records_each(agreement) / 2
+    if numbers * canaries**2 > _GRADIENTS:
+        most = int((_GRADIENTS / numbers) ** 0.5)
         raise UsageError(
             f"{canaries} canaries are too many for a step of this training.",
-            why="Every sampled canary has a gradient of one number a canary.",
+            why="Every sampled record has a gradient of one number a canary.",
             do=f"Use at most {most}.",
         )
 
@@ -87,8 +91,9 @@ def training_scores(
     generator = public_generator(0, "canaries of a training")
     signs: FloatArray = generator.integers(0, 2, number).astype(np.float64) * 2 - 1
     places = np.flatnonzero(coins)
-    records = torch.from_numpy(places[:, None].astype(np.int64))
-    targets = (signs[places] * FAR * spec.clip_norm).astype(np.float32)
+    owners = np.repeat(places, records_each(agreement))
+    records = torch.from_numpy(owners[:, None].astype(np.int64))
+    targets = (signs[owners] * FAR * spec.clip_norm).astype(np.float32)
     answers = step_weights(spec)
     unit = spec.learning_rate * spec.clip_norm * spec.noise_multiplier / spec.denominator
     unit *= float(np.sqrt(answers @ answers))
@@ -101,7 +106,14 @@ def training_scores(
                 progress(run * steps + done, runs * steps)
 
         train_privately(
-            table, records, targets, head="regression", spec=spec, noise=noise, progress=told
+            table,
+            records,
+            targets,
+            head="regression",
+            persons=owners if agreement.promise.unit == "person" else None,
+            spec=spec,
+            noise=noise,
+            progress=told,
         )
         seen += table.weight.detach().numpy()[:, 0].astype(np.float64)
     sampled, share = spec.sampling_rate, spec.sampling_rate * (1 - spec.sampling_rate)
@@ -114,6 +126,11 @@ def training_scores(
         spread=(1 + share / spec.noise_multiplier**2) ** 0.5,
         gaussian=_gaussian(spec, answers, runs, present=int(coins.sum())),
     )
+
+
+def records_each(agreement: Agreement) -> int:
+    """Return how many records a canary has: as many as count, up to 16."""
+    return min(agreement.promise.max_records, _MOST_EACH)
 
 
 def step_weights(spec: DpSgdSpec) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import norm
 
 from benchmarks.audit.worlds import DELTA, TEACHERS, trainings
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.audit.canaries import training
 from secure_fedsa.audit.canaries.audit import audit_agreement, claimed_epsilon
 from secure_fedsa.audit.canaries.scores import secret_coins
 from secure_fedsa.audit.canaries.trade_off import gaussian_epsilon, mu_of_accuracy
@@ -54,6 +56,30 @@ def test_the_plan_of_the_final_weights_is_the_trainers(
     weights = step_weights(dp_sgd_spec(agreement))
     assert scores.shift == pytest.approx(weights.sum() / np.sqrt((weights**2).sum()) / 0.05)
     assert scores.shift > 15
+
+
+@pytest.mark.parametrize("most", [1, 3, 40])
+def test_a_canary_is_a_person_where_persons_are_promised_something(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, what a training does with persons is audited by nobody."""
+    of_records = other(trainings(4.0), sampling_rate=1.0, steps=4, noise_multiplier=0.05)
+    promise = replace(of_records.promise, unit="person", max_records=most)
+    agreement = replace(of_records, privacy=promise)
+    seen: list[tuple[int, int]] = []
+    own = training.train_privately
+
+    def watched(module: Any, records: Any, *rest: Any, persons: Any, **more: Any) -> None:
+        seen.append((len(records), len(np.unique(persons))))
+        own(module, records, *rest, persons=persons, **more)
+
+    monkeypatch.setattr(training, "train_privately", watched)
+    coins = secret_coins(120)
+    scores = training_scores(agreement, coins, noise=SystemNoise())
+    away = scores.values - scores.shift * coins
+    assert abs(away.mean()) < 0.6
+    assert 0.7 < away.std() < 1.3
+    assert seen == [(coins.sum() * min(most, 16), coins.sum())]
 
 
 def test_weights_of_steps_by_hand() -> None:
