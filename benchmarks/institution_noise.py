@@ -70,12 +70,10 @@ from secure_fedsa.privacy.mechanisms import (
 )
 from secure_fedsa.privacy.shared_noise import (
     SharedNoiseRelease,
-    add_share,
-    clip_to_norm,
-    draw_share,
     figures,
     plan_shared_noise,
 )
+from secure_fedsa.privacy.shares import add_share, clip_to_norm, draw_share
 from secure_fedsa.signals import FloatArray, Noise, NoisySummary, SummaryShape
 
 Form = Literal["scatter", "levelled"]

@@ -33,7 +33,7 @@ from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.amalgamation import amalgamate, without_teachers
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.privacy.mechanisms import draw_noise
-from secure_fedsa.privacy.shared_noise import draw_share
+from secure_fedsa.privacy.shares import draw_share
 from secure_fedsa.roles.noisy_release import derive_signal, noise_plan, read_private, share_plan
 from secure_fedsa.signals import IntArray, ReleasedSum, int_array
 

@@ -45,7 +45,7 @@ from secure_fedsa.privacy.earlier_promises import promised_terms, require_one_un
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.mechanisms import draw_noise
-from secure_fedsa.privacy.shared_noise import draw_share
+from secure_fedsa.privacy.shares import draw_share
 from secure_fedsa.release_log import ReleaseLog
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.charges import data_set_budget, is_stated, planned_event, terms_of

@@ -21,7 +21,8 @@ from secure_fedsa.privacy.clipping import LocalNotes, summarise, to_grid, usable
 from secure_fedsa.privacy.contributions import first_records, persons_missing
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import add_noise, count_unit, plan_release
-from secure_fedsa.privacy.shared_noise import SharedNoiseRelease, add_share, clip_to_norm
+from secure_fedsa.privacy.shared_noise import SharedNoiseRelease
+from secure_fedsa.privacy.shares import add_share, clip_to_norm
 from secure_fedsa.roles.scores import saliency_scale
 from secure_fedsa.signals import Noise, NoisySummary, Signal, SummaryShape, int_array
 

@@ -23,7 +23,7 @@ from secure_fedsa.messages import Roster
 from secure_fedsa.models.scatter import between_scatter, upper_triangle
 from secure_fedsa.planning import check_promises
 from secure_fedsa.privacy.mechanisms import draw_noise
-from secure_fedsa.privacy.shared_noise import clip_to_norm, draw_share
+from secure_fedsa.privacy.shares import clip_to_norm, draw_share
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
 from secure_fedsa.roles import effects as fx

@@ -44,7 +44,14 @@ from secure_fedsa.models import (
     trainable,
     training,
 )
-from secure_fedsa.privacy import clipping, contributions, mechanisms, parameters, shared_noise
+from secure_fedsa.privacy import (
+    clipping,
+    contributions,
+    mechanisms,
+    parameters,
+    shared_noise,
+    shares,
+)
 from secure_fedsa.roles import model_teachers, noisy_release, private_student, scores
 from secure_fedsa.wire import canonical
 
@@ -95,9 +102,9 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     mechanisms.plan_release,
     mechanisms.draw_noise,
     mechanisms.add_noise,
-    shared_noise.clip_to_norm,
-    shared_noise.draw_share,
-    shared_noise.add_share,
+    shares.clip_to_norm,
+    shares.draw_share,
+    shares.add_share,
     scatter.between_scatter,
     scatter.upper_triangle,
     saliency.teacher_saliency,
@@ -188,6 +195,7 @@ MODULES: tuple[ModuleType, ...] = (
     contributions,
     mechanisms,
     shared_noise,
+    shares,
     scatter,
     saliency,
     model_teachers,

@@ -16,17 +16,14 @@ from secure_fedsa.privacy.accountant import epsilon_from_rho, rho_of
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.shared_noise import (
     VIEWS,
-    ClippedSignal,
     MemberNeighbours,
     SharedNoiseRelease,
-    add_share,
-    clip_to_norm,
     departure,
-    draw_share,
     figures,
     least_modulus,
     plan_shared_noise,
 )
+from secure_fedsa.privacy.shares import ClippedSignal, add_share, clip_to_norm, draw_share
 from secure_fedsa.signals import Noise, int_array
 
 FloatArray = npt.NDArray[np.float64]

@@ -18,6 +18,7 @@ from secure_fedsa.audit.canaries.trade_off import gaussian_epsilon, mu_of_accura
 from secure_fedsa.audit.canaries.training import step_weights, training_scores
 from secure_fedsa.entropy import SystemNoise
 from secure_fedsa.errors import UsageError
+from secure_fedsa.models import dp_sgd
 from secure_fedsa.roles.model_teachers import dp_sgd_spec
 
 
@@ -67,7 +68,7 @@ def test_a_canary_is_a_person_where_persons_are_promised_something(
     promise = replace(of_records.promise, unit="person", max_records=most)
     agreement = replace(of_records, privacy=promise)
     seen: list[tuple[int, int]] = []
-    own = training.train_privately
+    own = dp_sgd.train_privately
 
     def watched(module: Any, records: Any, *rest: Any, persons: Any, **more: Any) -> None:
         seen.append((len(records), len(np.unique(persons))))
