@@ -111,6 +111,8 @@ def _add_exchange(actions: Any) -> None:
         _export,
     )
     export.add_argument("--out", metavar="FILE", type=Path, help="(default: standard output)")
+    export.add_argument("--force", action="store_true", help="write over a file that is there")
+    _add_agreements(export)
     take = _action(
         actions,
         "import",
@@ -122,6 +124,11 @@ def _add_exchange(actions: Any) -> None:
     take.add_argument("events", metavar="FILE", type=Path, help="the events")
     take.add_argument(
         "--description", metavar="TEXT", required=True, help="what that use was, in a few words"
+    )
+    take.add_argument(
+        "--again",
+        action="store_true",
+        help="charge it although the same events were charged with the same description",
     )
 
 
