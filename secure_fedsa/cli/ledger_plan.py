@@ -377,8 +377,8 @@ def _costs(asked: Asked) -> str:
     if asked.of_student and asked.agreement:
         if asked.charges == 0:
             return (
-                "Runs under this agreement cost nothing more: the one use of the student's labelled "
-                "records was charged,"
+                "Runs under this agreement cost nothing more: the one use of the student's "
+                "labelled records was charged,"
             )
         return "The one use of the student's labelled records, for all runs, costs"
     return "One run costs" if asked.runs == 1 else f"Each of {asked.runs} runs costs"

@@ -8,7 +8,7 @@ import textwrap
 from secure_fedsa.planning.unit_claims import NO_MU
 from secure_fedsa.planning.units import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend
-from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events
+from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward
 from secure_fedsa.report.ledger_view import LedgerView
 from secure_fedsa.report.markup import number
 
@@ -46,11 +46,12 @@ def by_view_lines(view: LedgerView) -> list[str]:
         )
         for one in view.seen
     ]
-    several = len({name for names in facts.values() for name in names}) > 1
+    several = len({name for _, names in facts for name in names}) > 1
     lines = [*_claim(view), "", *aligned(table), "", *wrapped(AT_MOST)]
-    for index, (fact, names) in enumerate(facts.items(), start=1):
+    for index, (fact, names) in enumerate(facts, start=1):
         where = f" ({', '.join(name[:12] for name in names)})" if several and names else ""
         lines += wrapped(f"{fact}{where}", f"  {index:>2} ")
+    lines += wrapped(view.over_runs) if view.over_runs else []
     lines += [line for told in view.not_shown for line in wrapped(told, "   ! ")]
     for one in view.seen:
         for name, epsilon in one.institution.items():
@@ -74,7 +75,7 @@ def _claim(view: LedgerView) -> list[str]:
     lines += aligned(
         [
             ("delta", *(f"{at:g}" for at, _ in claim.curve)),
-            ("epsilon", *("-" if e is None else number(e) for _, e in claim.curve)),
+            ("epsilon", *(upward(epsilon) for _, epsilon in claim.curve)),
         ]
     )
     rho = NO_RHO if claim.rho is None else f"rho (zCDP) {number(claim.rho)}."

@@ -27,9 +27,9 @@ NEXT_RUN = "next"
 """Stands for a run that has no id yet."""
 
 NEW_AGREEMENT = (
-    "An agreement's noise and budgets are fixed when all signed. A new agreement begins with nothing "
-    "spent of its own agreement_budget, and with all that was spent of what holds for every run on "
-    "the data set: privacy.data_set_budget, that of earlier agreements, and its owner's limit."
+    "An agreement's noise and budgets are fixed when all signed. A new agreement begins with "
+    "nothing spent of its own agreement_budget, and with all that was spent of what holds for all "
+    "runs on the data set: privacy.data_set_budget, that of earlier agreements, its owner's limit."
 )
 _LARGEST_NOISE = 1e4
 _NOISE_STEP = 1.01  # of the noise that a refusal names: each try takes a good part of a second

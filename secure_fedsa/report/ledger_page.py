@@ -8,7 +8,7 @@ from secure_fedsa.planning.unit_claims import NO_MU
 from secure_fedsa.planning.units import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
-from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events
+from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward
 from secure_fedsa.report.ledger_view import READING, LedgerView, Row, runs_told
 from secure_fedsa.report.markup import (
     Child,
@@ -172,7 +172,7 @@ def _agreements(view: LedgerView) -> Markup | None:
 
 def _views(view: LedgerView) -> Markup:
     facts, numbers = numbered(view.seen)
-    several = len({name for names in facts.values() for name in names}) > 1
+    several = len({name for _, names in facts for name in names}) > 1
     return section(
         "views",
         "By view",
@@ -196,9 +196,10 @@ def _views(view: LedgerView) -> Markup:
             "ol",
             *(
                 element("li", fact, f" ({', '.join(n[:12] for n in names)})" if several else "")
-                for fact, names in facts.items()
+                for fact, names in facts
             ),
         ),
+        element("p", view.over_runs) if view.over_runs else None,
         bullets(view.not_shown) if view.not_shown else None,
         _institution(view),
     )
@@ -217,10 +218,7 @@ def _claim(view: LedgerView) -> list[Child]:
         table(
             f"The whole curve, for {claim.unit.unit or 'a unit that is not known here'}.",
             ("Delta", "Epsilon"),
-            [
-                [number(at), "not stated" if epsilon is None else number(epsilon)]
-                for at, epsilon in claim.curve
-            ],
+            [[number(at), upward(epsilon)] for at, epsilon in claim.curve],
             class_="nums",
         ),
         bullets(said),

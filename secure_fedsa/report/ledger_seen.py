@@ -18,7 +18,7 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning.unit_claims import DELTAS, NO_MU
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.privacy.budgets import Spend, rounded_up
 from secure_fedsa.report.markup import counted
 from secure_fedsa.report.views import (
     FORGER_FACTS,
@@ -47,7 +47,15 @@ _OWN = "The records are its own."
 _UNPROTECTED = "NO DIFFERENTIAL PRIVACY: the data were used without it, and no epsilon holds."
 _BEYOND = "The total is beyond what any accountant here states."
 
+OVER_RUNS = (
+    "Who sees the sums of several runs can subtract one from another: what the members that are in "
+    "only one of them tell together. No two sums are opened that differ by max_colluding + 1 members "
+    "or fewer; of three and more only the noise is between."
+)
+
 Curve = tuple[tuple[float, float | None], ...]
+Fact = tuple[str, tuple[str, ...]]
+"""What is seen, and the hashes of the agreements under which it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ class SeenBy:
             "epsilon": claim.epsilon if bounded else None,
             "delta": claim.delta if bounded else None,
             "rho": claim.rho if bounded else None,
-            "unit": claim.unit.unit if bounded else "",
+            "unit": claim.unit.unit if bounded else None,
             "neighbours": claim.unit.neighbours or None if bounded else None,
             "accountants": claim.to_dict()["accountants"] if bounded else [],
             "claim": CLAIM if bounded else None,
@@ -211,6 +219,17 @@ def total_curve(amount: Amount, delta: float) -> Curve:
     deltas = sorted({*DELTAS, delta}, reverse=True)
     found = ((at, Spend.of(amount, at).epsilon) for at in deltas)
     return tuple((at, value if math.isfinite(value) else None) for at, value in found)
+
+
+def upward(epsilon: float | None) -> str:
+    """Return a bound to four digits, never below it; where none is stated, that.
+
+    >>> upward(1.00001), upward(0.0), upward(None)
+    ('1.001', '0', 'not stated')
+    """
+    if epsilon is None:
+        return "not stated"
+    return f"{rounded_up(epsilon):g}" if epsilon > 0 else "0"
 
 
 def why_no_epsilon(amount: Amount, delta: float) -> str:
@@ -273,15 +292,14 @@ def _facts(
     return {fact: tuple(names) for fact, names in found.items()}
 
 
-def numbered(seen: Iterable[SeenBy]) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
-    """Return each fact once, with its agreements; and by view the numbers of its facts, from 1."""
-    facts: dict[str, tuple[str, ...]] = {}
-    numbers: dict[str, list[int]] = {}
-    for one in seen:
-        for fact, names in one.facts.items():
-            facts[fact] = tuple(dict.fromkeys([*facts.get(fact, ()), *names]))
-        numbers[one.id] = [list(facts).index(fact) + 1 for fact in one.facts]
-    return facts, numbers
+def numbered(seen: Iterable[SeenBy]) -> tuple[list[Fact], dict[str, list[int]]]:
+    """Return each fact with its agreements once; and by view the numbers of its facts, from 1."""
+    facts: dict[Fact, int] = {}
+    numbers = {
+        one.id: [facts.setdefault(fact, len(facts) + 1) for fact in one.facts.items()]
+        for one in seen
+    }
+    return list(facts), numbers
 
 
 def of_events(sources: Iterable[Source]) -> str:

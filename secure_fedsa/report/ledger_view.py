@@ -21,7 +21,7 @@ from secure_fedsa.privacy.events import (
     Unprotected,
 )
 from secure_fedsa.privacy.ledger_books import Books
-from secure_fedsa.report.ledger_seen import CLAIM, SeenBy, TotalClaim
+from secure_fedsa.report.ledger_seen import CLAIM, OVER_RUNS, SeenBy, TotalClaim
 from secure_fedsa.report.summary import VIEWS
 
 READING = (
@@ -214,6 +214,13 @@ class LedgerView:
         return sum(row.stated for row in self.rows)
 
     @property
+    def over_runs(self) -> str:
+        """What several runs show together; empty if there were not several, or no sums of ours."""
+        runs = [row for row in (*self.earlier, *self.rows) if row.agreement]
+        several = len(runs) > 1 or self.start.epsilon > 0
+        return OVER_RUNS if several and not self.of_student else ""
+
+    @property
     def seen_by(self) -> tuple[str, ...]:
         """The views that the bound holds against."""
         return tuple(name for name in VIEWS if not (self.of_student and name == STUDENT))
@@ -258,7 +265,9 @@ class LedgerView:
                 for row in self.agreements
             ],
             "by_view": {one.id: one.to_dict(self.claim, self.not_shown) for one in self.seen},
+            "institution_facts_over_runs": self.over_runs or None,
             "claims": {CLAIM: self.claim.to_dict()},
+            "reading": READING,
             "inherited": {name: amount.to_json() for name, amount in books.inherited.items()},
             "linked": [
                 {
