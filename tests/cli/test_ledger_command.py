@@ -210,10 +210,15 @@ def test_plan_of_an_agreement_asks_both_budgets(drafted: Path, capsys: Capture) 
     assert [room["fits"] for room in found["budgets"]] == [True, True, False]
     assert found["budgets"][2]["budget"] == 0.5
     capsys.readouterr()
-    stranger = drafted / "states" / "student"
-    said(capsys, "new", str(stranger), "--delta", "1e-5")
-    assert main(["ledger", "plan", str(stranger), str(drafted / "agreement.toml")]) == 2
-    assert "no teacher of this agreement" in capsys.readouterr().err
+    for party, words in (
+        ("aggregator", "no teacher of this agreement, nor of its student"),
+        ("student", "promises nothing for its records"),
+    ):
+        stranger = drafted / "states" / party
+        said(capsys, "new", str(stranger), "--delta", "1e-5")
+        capsys.readouterr()
+        assert main(["ledger", "plan", str(stranger), str(drafted / "agreement.toml")]) == 2
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
