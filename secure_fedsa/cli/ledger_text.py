@@ -47,7 +47,9 @@ def by_view_lines(view: LedgerView) -> list[str]:
         for one in view.seen
     ]
     several = len({name for _, names in facts for name in names}) > 1
-    lines = [*_claim(view), "", *aligned(table), "", *wrapped(AT_MOST)]
+    lines = [*_claim(view), "", *aligned(table)]
+    if facts or view.not_shown:
+        lines += ["", *wrapped(AT_MOST)]
     for index, (fact, names) in enumerate(facts, start=1):
         where = f" ({', '.join(name[:12] for name in names)})" if several and names else ""
         lines += wrapped(f"{fact}{where}", f"  {index:>2} ")
@@ -69,7 +71,7 @@ def _claim(view: LedgerView) -> list[str]:
     lines = wrapped(claim.why)
     lines += wrapped(f"For {claim.unit.unit or 'a unit that is not known here'}.")
     if claim.unit.not_shown:
-        lines += wrapped(f"Unit and neighbours are not shown {claim.unit.not_shown}.")
+        lines += wrapped(f"Unit and neighbours are not shown: {claim.unit.not_shown}.")
     lines += wrapped(f"From {of_events(claim.sources)}.")
     lines += [f"  By {name}, version {version}" for name, version in claim.accountants]
     lines += aligned(

@@ -191,7 +191,7 @@ def _views(view: LedgerView) -> Markup:
             ],
             class_="stack",
         ),
-        element("p", AT_MOST),
+        element("p", AT_MOST) if facts or view.not_shown else None,
         element(
             "ol",
             *(
@@ -212,7 +212,7 @@ def _claim(view: LedgerView) -> list[Child]:
     said: list[Child] = [f"From {of_events(claim.sources)}.", rho, NO_MU]
     said += [f"Stated by {name}, version {version}." for name, version in claim.accountants]
     if claim.unit.not_shown:
-        said.append(f"Unit and neighbours are not shown {claim.unit.not_shown}.")
+        said.append(f"Unit and neighbours are not shown: {claim.unit.not_shown}.")
     return [
         element("p", claim.why),
         table(

@@ -49,8 +49,8 @@ _BEYOND = "The total is beyond what any accountant here states."
 
 OVER_RUNS = (
     "Who sees the sums of several runs can subtract one from another: what the members that are in "
-    "only one of them tell together. No two sums are opened that differ by max_colluding + 1 members "
-    "or fewer; of three and more only the noise is between."
+    "only one of them tell together. No two sums are opened that differ by max_colluding + 1 "
+    "members or fewer; of three and more only the noise is between."
 )
 
 Curve = tuple[tuple[float, float | None], ...]
@@ -293,10 +293,13 @@ def _facts(
 
 
 def numbered(seen: Iterable[SeenBy]) -> tuple[list[Fact], dict[str, list[int]]]:
-    """Return each fact with its agreements once; and by view the numbers of its facts, from 1."""
+    """Return each fact with its agreements once; and by view the numbers of its facts, from 1.
+
+    That a forger sees nothing is no fact of an agreement, and has no number.
+    """
     facts: dict[Fact, int] = {}
     numbers = {
-        one.id: [facts.setdefault(fact, len(facts) + 1) for fact in one.facts.items()]
+        one.id: [facts.setdefault(fact, len(facts) + 1) for fact in one.facts.items() if fact[1]]
         for one in seen
     }
     return list(facts), numbers

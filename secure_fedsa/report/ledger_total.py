@@ -111,11 +111,11 @@ def _unit_not_shown(books: Books, agreements: Mapping[str, Agreement]) -> str:
     missing, outside = missing_texts(books, agreements), _outside(books)
     told = []
     if missing:
-        told.append(f"of {counted(len(missing), 'agreement')} the text was not kept here")
+        told.append(f"{counted(len(missing), 'agreement')} whose text was not kept here")
     if outside:
-        told.append(f"{outside}: the owner's statement names no unit")
+        told.append(f"{outside} (the owner's statement names no unit)")
     if books.links:
-        told.append(f"{counted(len(books.links), 'linked data set')}: see the ledger of each")
+        told.append(f"{counted(len(books.links), 'linked data set')} (see the ledger of each)")
     if not agreements_of(books) and not told:
         told.append("nothing was charged yet")
     return "; ".join(told)
