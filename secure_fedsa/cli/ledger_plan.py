@@ -17,7 +17,7 @@ from secure_fedsa.engines.ledger_versions import earlier_versions
 from secure_fedsa.engines.student_labels import promised_to_student
 from secure_fedsa.errors import LedgerError, PrivacyParameterError, UsageError
 from secure_fedsa.messages import STUDENT
-from secure_fedsa.planning.units import unit_and_neighbours
+from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import (

@@ -6,7 +6,7 @@ import math
 import textwrap
 
 from secure_fedsa.planning.unit_claims import NO_MU
-from secure_fedsa.planning.units import INSTITUTION
+from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward
 from secure_fedsa.report.ledger_view import LedgerView

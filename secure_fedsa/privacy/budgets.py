@@ -41,15 +41,17 @@ class Spend:
     """An amount of privacy: its rho, and the epsilon at delta of all of it.
 
     Attributes:
-        rho: zCDP parameter of all of it; None where the amount has none, as soon as one training
-            by DP-SGD or one use without differential privacy is in it.
+        rho: zCDP parameter of its releases alone, to compute with.
         epsilon: Bound at ``delta``; infinite where none is known.
         delta: Probability.
+        zcdp: zCDP parameter of all of it, to show; None where the amount has none, as soon as one
+            training by DP-SGD or one use without differential privacy is in it.
     """
 
-    rho: float | None
+    rho: float
     epsilon: float
     delta: float
+    zcdp: float | None
 
     @classmethod
     def of(cls, amount: Amount, delta: float) -> Spend:
@@ -58,10 +60,10 @@ class Spend:
             epsilon = amount.epsilon(delta)
         except PrivacyParameterError:
             epsilon = math.inf  # beyond what any accountant here states
-        return cls(amount.zcdp, epsilon, delta)
+        return cls(amount.rho, epsilon, delta, amount.zcdp)
 
     def __str__(self) -> str:
-        rho = "" if self.rho is None else f" (rho {self.rho:.6g})"
+        rho = "" if self.zcdp is None else f" (rho {self.zcdp:.6g})"
         return f"epsilon {self.epsilon:.6g}{rho}"
 
 
@@ -78,14 +80,10 @@ def fits(amount: Amount, budget: float, delta: float) -> bool:
 
 def what_is_left(spent: Amount, budget: float, delta: float) -> Spend:
     """Return the largest release after ``spent`` within ``budget`` (epsilon at delta)."""
-    return Spend.of(Amount(_rho_left(spent, budget, delta)), delta)
-
-
-def _rho_left(spent: Amount, budget: float, delta: float) -> float:
     rho = spent.rho_left(budget, delta)
     if rho and not spent.releases_only:  # with a release they are of several kinds
         rho = max(0.0, min(rho, rho_budget(budget, delta) - counted_rho(spent, budget, delta)))
-    return rho
+    return Spend.of(Amount(rho), delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +295,7 @@ def _least_budget(total: Amount, delta: float) -> float | None:
 
 
 def _release_noise(spent: Amount, budget: float, delta: float, runs: int) -> float | None:
-    left = _rho_left(spent, budget, delta) / runs
+    left = what_is_left(spent, budget, delta).rho / runs
     if left <= 0.5 / _LARGEST_NOISE**2:
         return None
     noise = rounded_up(math.sqrt(0.5 / left))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.planning.unit_claims import NO_MU
-from secure_fedsa.planning.units import INSTITUTION
+from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
 from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward

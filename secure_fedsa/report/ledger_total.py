@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.planning.units import unit_and_neighbours
+from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import Unprotected
 from secure_fedsa.privacy.ledger_books import Books, Charge

@@ -8,7 +8,7 @@ from typing import Any
 
 from secure_fedsa.agreement import Promise
 from secure_fedsa.messages import STUDENT
-from secure_fedsa.planning.units import unit_and_neighbours
+from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy import accountant, selection_accountant, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -293,7 +293,7 @@ def runs_told(row: AgreementRow) -> str:
 def spend_json(spend: Spend) -> dict[str, float | None]:
     """Return a spend as JSON values."""
     epsilon = spend.epsilon if math.isfinite(spend.epsilon) else None
-    return {"epsilon": epsilon, "delta": spend.delta, "rho": spend.rho}
+    return {"epsilon": epsilon, "delta": spend.delta, "rho": spend.zcdp}
 
 
 def accountants_json(amount: Amount) -> list[dict[str, str]]:
