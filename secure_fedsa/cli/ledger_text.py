@@ -6,9 +6,15 @@ import math
 import textwrap
 
 from secure_fedsa.planning.unit_claims import NO_MU
-from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend
-from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward
+from secure_fedsa.report.ledger_seen import (
+    AT_MOST,
+    NO_RHO,
+    institution_told,
+    numbered,
+    of_events,
+    upward,
+)
 from secure_fedsa.report.ledger_view import LedgerView
 from secure_fedsa.report.markup import number
 
@@ -30,7 +36,13 @@ def aligned(rows: list[tuple[str, ...]]) -> list[str]:
 def wrapped(text: str, first: str = "  ", then: str | None = None) -> list[str]:
     """Return a text in lines of at most 96 characters."""
     later = " " * len(first) if then is None else then
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=later)
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_on_hyphens=False,
+    )
 
 
 def by_view_lines(view: LedgerView) -> list[str]:
@@ -42,7 +54,7 @@ def by_view_lines(view: LedgerView) -> list[str]:
             one.id,
             epsilon_of(view.total) if one.bounded else "none",
             ",".join(map(str, numbers[one.id])) or "-",
-            one.name if one.bounded else f"{one.name}. {one.why_none}",
+            f"{one.name}. {one.apart}" if one.apart else one.name,
         )
         for one in view.seen
     ]
@@ -55,13 +67,7 @@ def by_view_lines(view: LedgerView) -> list[str]:
         lines += wrapped(f"{fact}{where}", f"  {index:>2} ")
     lines += wrapped(view.over_runs) if view.over_runs else []
     lines += [line for told in view.not_shown for line in wrapped(told, "   ! ")]
-    for one in view.seen:
-        for name, epsilon in one.institution.items():
-            lines += wrapped(
-                f"{one.id}: epsilon {number(epsilon)} of one run for the {INSTITUTION}'s whole "
-                f"signal in the opened sum (agreement {name[:12]}); no ledger adds it up",
-                "   + ",
-            )
+    lines += [line for told in institution_told(view.seen) for line in wrapped(told, "   + ")]
     return lines
 
 

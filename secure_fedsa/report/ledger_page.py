@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.planning.unit_claims import NO_MU
-from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
-from secure_fedsa.report.ledger_seen import AT_MOST, NO_RHO, numbered, of_events, upward
+from secure_fedsa.report.ledger_seen import (
+    AT_MOST,
+    NO_RHO,
+    institution_told,
+    numbered,
+    of_events,
+    upward,
+)
 from secure_fedsa.report.ledger_view import READING, LedgerView, Row, runs_told
 from secure_fedsa.report.markup import (
     Child,
@@ -184,7 +190,7 @@ def _views(view: LedgerView) -> Markup:
                 [
                     one.name,
                     element("code", one.id),
-                    _epsilon(view.total) if one.bounded else f"none. {one.why_none}",
+                    _epsilon(view.total) if one.bounded else f"none. {one.apart}".rstrip(". "),
                     ", ".join(map(str, numbers[one.id])) or "nothing that is known here",
                 ]
                 for one in view.seen
@@ -201,7 +207,7 @@ def _views(view: LedgerView) -> Markup:
         ),
         element("p", view.over_runs) if view.over_runs else None,
         bullets(view.not_shown) if view.not_shown else None,
-        _institution(view),
+        bullets(institution) if (institution := institution_told(view.seen)) else None,
     )
 
 
@@ -223,16 +229,6 @@ def _claim(view: LedgerView) -> list[Child]:
         ),
         bullets(said),
     ]
-
-
-def _institution(view: LedgerView) -> Child:
-    told = [
-        f"{one.id}: epsilon {number(epsilon)} of one run for the {INSTITUTION}'s whole signal in "
-        f"the opened sum (agreement {name[:12]}); no ledger adds it up."
-        for one in view.seen
-        for name, epsilon in one.institution.items()
-    ]
-    return bullets(told) if told else None
 
 
 def _relations(view: LedgerView) -> Markup | None:

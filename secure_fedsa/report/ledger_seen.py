@@ -17,6 +17,7 @@ from typing import Any, Final
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning.unit_claims import DELTAS, NO_MU
+from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, rounded_up
 from secure_fedsa.report.markup import counted
@@ -50,7 +51,7 @@ _BEYOND = "The total is beyond what any accountant here states."
 OVER_RUNS = (
     "Who sees the sums of several runs can subtract one from another: what the members that are in "
     "only one of them tell together. No two sums are opened that differ by max_colluding + 1 "
-    "members or fewer; of three and more only the noise is between."
+    "members or fewer; of three and more nothing stands between but noise, if there is any."
 )
 
 Curve = tuple[tuple[float, float | None], ...]
@@ -185,6 +186,11 @@ class SeenBy:
         """Whether the claim holds against it."""
         return not self.why_none
 
+    @property
+    def apart(self) -> str:
+        """Why it has no epsilon although the data set may have one; else empty."""
+        return self.why_none if self.why_none in {_FORGER, _OWN} else ""
+
     def to_dict(self, claim: TotalClaim, not_shown: Iterable[str]) -> dict[str, Any]:
         """Return it as JSON values, the curve left out: that stands in the claim.
 
@@ -303,6 +309,20 @@ def numbered(seen: Iterable[SeenBy]) -> tuple[list[Fact], dict[str, list[int]]]:
         for one in seen
     }
     return list(facts), numbers
+
+
+def institution_told(seen: Iterable[SeenBy]) -> list[str]:
+    """Return in words what one run promises of the institution's whole signal, by agreement."""
+    against: dict[tuple[str, float], list[str]] = {}
+    for one in seen:
+        for name, epsilon in one.institution.items():
+            against.setdefault((name, epsilon), []).append(one.id)
+    return [
+        f"Of one run under agreement {name[:12]}, for the {INSTITUTION}'s whole signal in the "
+        f"opened sum: epsilon {upward(epsilon)} at its delta, against {', '.join(ids)}. No ledger "
+        "adds it up."
+        for (name, epsilon), ids in against.items()
+    ]
 
 
 def of_events(sources: Iterable[Source]) -> str:

@@ -114,6 +114,10 @@ def _unit_not_shown(books: Books, agreements: Mapping[str, Agreement]) -> str:
         told.append(f"{counted(len(missing), 'agreement')} whose text was not kept here")
     if outside:
         told.append(f"{outside} (the owner's statement names no unit)")
+    amounts = (*books.inherited.values(), *(charge.cost for charge in books.charges.values()))
+    given = sum(amount.unprotected for amount in amounts)
+    if given:
+        told.append(f"{counted(given, 'use')} without differential privacy (nothing is promised)")
     if books.links:
         told.append(f"{counted(len(books.links), 'linked data set')} (see the ledger of each)")
     if not agreements_of(books) and not told:

@@ -27,6 +27,7 @@ from secure_fedsa.wire.agreement_signatures import agreement_hash
 from tests.cli.test_ledger_command import Capture, said, values
 from tests.protocols import security_table
 from tests.report import runs
+from tests.support import institution_promise, make_world
 
 DELTA = 1e-5
 RELEASE = DiscreteGaussianRelease(1024.0, 1024.0 * calibrate(1.0, DELTA), 257)
@@ -168,6 +169,27 @@ def test_what_a_view_saw_is_the_union_over_the_runs(books: Books, capsys: Captur
     assert f"({opened[:12]}, {shut[:12]})" in " ".join(text.split())
 
 
+def test_what_the_sum_promises_an_institution_is_said_of_one_run(
+    books: Books, tmp_path: Path, capsys: Capture
+) -> None:
+    """If this fails, a weaker view's smaller number is missing, or is read as that of all runs."""
+    agreed = make_world(tmp_path / "world", 4, **institution_promise(4)).agreement()
+    digest = books.charge("run-1", agreed)
+    books.charge("run-2", agreed)
+    found = values(capsys, "show", str(books.folder))["by_view"]
+    for view in by_view(agreed).views:
+        told = found[view.id]["institution_epsilon_of_one_run"]
+        assert told == ({} if view.id == FORGER else {digest: view.institution})
+    assert found["aggregator"] != found["coalitions.max-colluding"]
+    text = " ".join(said(capsys, "show", str(books.folder)).split())
+    (line,) = (part for part in text.split(" + ") if "against aggregator," in part)
+    assert line.startswith(f"Of one run under agreement {digest[:12]}, for the institution's")
+    assert "No ledger adds it up." in line
+    page = books.folder.parent / "page.html"
+    said(capsys, "show", str(books.folder), "--out", str(page))
+    assert page.read_text().count("No ledger adds it up.") == 3
+
+
 def test_of_an_agreement_that_was_not_kept_nothing_is_guessed(
     books: Books, capsys: Capture
 ) -> None:
@@ -263,6 +285,8 @@ def test_where_nothing_is_protected_every_view_says_so(books: Books, capsys: Cap
     assert {epsilon for _, epsilon in claim["curve"]} == {None}
     assert claim["rho"] is None
     assert found["by_run"][0]["unit"] is None
+    assert "1 use without differential privacy" in claim["unit_not_shown"]
+    assert said(capsys, "show", str(books.folder)).count("no epsilon holds") == 1
 
 
 def test_counts_are_said_in_their_number(books: Books, capsys: Capture) -> None:
