@@ -137,8 +137,8 @@ def shown(view: LedgerView) -> str:
 
 
 def _totals(view: LedgerView) -> list[str]:
-    unit = f" per {view.unit}" if view.unit else ""
-    lines = [f"  Spent: epsilon {epsilon_of(view.total)} at delta {view.total.delta:g}{unit}"]
+    at = f"at delta {view.total.delta:g}{view.per_unit}"
+    lines = [f"  Spent: epsilon {epsilon_of(view.total)} {at}"]
     lines += [f"    by {name}, version {v}" for name, v in accountants(view.books.spent())]
     if view.books.links:
         lines.append(f"    of it without linked data sets: epsilon {epsilon_of(view.alone)}")

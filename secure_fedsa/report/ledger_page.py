@@ -72,10 +72,9 @@ def ledger_html(view: LedgerView) -> str:
 def _lead(view: LedgerView) -> str:
     if not math.isfinite(view.total.epsilon):
         return "No epsilon bounds what was told about the people in this data set."
-    unit = f" per {view.unit}" if view.unit else ""
     return (
         f"Over all its runs, this data set has spent epsilon {number(view.total.epsilon)} at delta "
-        f"{number(view.total.delta)}{unit}."
+        f"{number(view.total.delta)}{view.per_unit}."
     )
 
 
@@ -85,7 +84,7 @@ def _figures(view: LedgerView) -> Markup:
     figures = [
         ("Spent", _epsilon(view.total), f"epsilon at delta {number(view.total.delta)}"),
         ("Left for one more release", left, within),
-        ("Charges", str(len(view.rows)), f"{view.stated} of them stated, not witnessed"),
+        ("Charges", str(len(view.rows)), _charges(view)),
     ]
     return element(
         "dl",
@@ -100,6 +99,11 @@ def _figures(view: LedgerView) -> Markup:
         ),
         class_="figures",
     )
+
+
+def _charges(view: LedgerView) -> str:
+    before = f"; {len(view.earlier)} more in the versions before" if view.earlier else ""
+    return f"{view.stated} of them stated, not witnessed{before}"
 
 
 def _epsilon(spend: Spend) -> str:
@@ -191,7 +195,8 @@ def _views(view: LedgerView) -> Markup:
                     one.name,
                     element("code", one.id),
                     _epsilon(view.total) if one.bounded else f"none. {one.apart}".rstrip(". "),
-                    ", ".join(map(str, numbers[one.id])) or "nothing that is known here",
+                    ", ".join(map(str, numbers[one.id]))
+                    or ("nothing" if one.apart else "nothing that is known here"),
                 ]
                 for one in view.seen
             ],

@@ -209,6 +209,14 @@ class LedgerView:
         return self.claim.unit.unit
 
     @property
+    def per_unit(self) -> str:
+        """Unit and neighbours for a sentence on the total; empty if unknown."""
+        if not self.unit:
+            return ""
+        partly = " (of part of it that is not known)" if self.claim.unit.not_shown else ""
+        return f" per {self.unit}{partly}"
+
+    @property
     def stated(self) -> int:
         """Number of charges that nobody here witnessed."""
         return sum(row.stated for row in self.rows)
