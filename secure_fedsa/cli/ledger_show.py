@@ -41,8 +41,8 @@ def open_ledger(state: Path) -> Ledger:
     if known is None and not (state / FILE_NAME).is_file():
         raise UsageError(
             f"{state} holds no privacy ledger.",
-            do="Name a teacher's own state folder. Its ledger begins with its first run, or with "
-            f"secure-fedsa ledger new {state} ...",
+            do="Name the state folder of a teacher or the student. Its ledger begins with its "
+            f"first run, or with secure-fedsa ledger new {state} ...",
         )
     return Ledger.open(state, known_head=known)
 

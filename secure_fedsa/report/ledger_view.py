@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secure_fedsa.agreement import Promise
-from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy import accountant, selection_accountant, training_accountant
 from secure_fedsa.privacy.amounts import Amount
@@ -22,7 +21,6 @@ from secure_fedsa.privacy.events import (
 )
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.report.ledger_seen import CLAIM, OVER_RUNS, SeenBy, TotalClaim
-from secure_fedsa.report.summary import VIEWS
 
 READING = (
     "What was spent is a reading: it bounds the loss by itself if the parameters of every run were "
@@ -227,16 +225,6 @@ class LedgerView:
         runs = [row for row in (*self.earlier, *self.rows) if row.agreement]
         several = len(runs) > 1 or self.start.epsilon > 0
         return OVER_RUNS if several and not self.of_student else ""
-
-    @property
-    def seen_by(self) -> tuple[str, ...]:
-        """The views that the bound holds against."""
-        return tuple(name for name in VIEWS if not (self.of_student and name == STUDENT))
-
-    @property
-    def why_the_same(self) -> str:
-        """Why one figure holds against all views."""
-        return SAME_FOR_ALL_OF_STUDENT if self.of_student else SAME_FOR_ALL
 
     def to_json(self) -> dict[str, Any]:
         """Return the view as JSON values; an epsilon that no bound holds for is null."""

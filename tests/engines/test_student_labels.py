@@ -385,8 +385,9 @@ def test_the_students_ledger_is_shown_as_the_students(tmp_path: Path) -> None:
     books = ledger(world).books()
     view = ledger_view(books, days={}, agreements=kept_agreements(tmp_path / STUDENT))
     assert (view.budget, view.budget_from) == (STUDENT_PROMISE.budget, "student_privacy.budget")
-    assert STUDENT not in view.seen_by
-    assert "student adds all of the noise" in view.why_the_same
+    bounded = {one.id: one.bounded for one in view.seen}
+    assert [name for name, holds in bounded.items() if not holds] == [STUDENT, "coalitions.forger"]
+    assert "student adds all of the noise" in view.claim.why
     (row,) = view.to_json()["by_run"]
     assert row["erasure_noted"] is None
     assert row["day"] is None

@@ -128,6 +128,7 @@ def test_a_passed_budget_is_refused_in_words(ledger: Ledger) -> None:
         "Nothing was charged",
     ):
         assert part in text
+    assert "a budget of" not in text.split("What fits")[1]  # all signed it: nobody raises it
     assert ledger.head() == head
 
 
@@ -159,9 +160,11 @@ def test_a_refusal_by_the_data_set_offers_no_new_agreement(ledger: Ledger) -> No
         ledger.reserve("run-2", "agreement-b", ONE, Terms(9.0, DELTA), 1.0)
     assert "a budget of" in str(refusal.value).split("What fits")[1]  # of a draft, it can be
     assert "A new agreement" not in str(refusal.value)
-    with pytest.raises(BudgetError) as refusal:
-        ledger.reserve("run-2", "agreement-a", [*HALF, *HALF], Terms(1.0, DELTA), 0.9)
-    assert "a budget of" not in str(refusal.value).split("What fits")[1]
+    ledger.reserve("run-2", "agreement-c", HALF, Terms(9.0, DELTA), 1.0)
+    with pytest.raises(BudgetError, match="this data set") as refusal:
+        ledger.reserve("run-3", "agreement-c", HALF, Terms(9.0, DELTA), 1.0)
+    # It was charged under: what it promised of the data set binds every later one.
+    assert "a budget of" not in str(refusal.value).split("Nothing was charged")[1]
 
 
 def test_the_data_sets_budget_counts_all_agreements(ledger: Ledger) -> None:
