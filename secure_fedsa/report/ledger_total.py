@@ -28,6 +28,10 @@ from secure_fedsa.report.ledger_view import (
 from secure_fedsa.report.markup import counted
 
 _NO_TEXT = "the agreement's text was not kept here"
+_WORD = (
+    "Of uses outside secure-fedsa it is their owner's word, and against those who saw nothing but "
+    "what they released."
+)
 _NOTHING_PROMISED = "the agreement has NO DIFFERENTIAL PRIVACY: nothing is promised for any unit"
 
 OF_OUTSIDE = (
@@ -92,8 +96,14 @@ def total_claim(
         rho=total.zcdp,
         sources=(*_sources(earlier, books), *_linked(books)),
         accountants=tuple(accountants(total)),
-        why=why or (SAME_FOR_ALL_OF_STUDENT if of_student else SAME_FOR_ALL),
+        why=why or _why_the_same(books, of_student=of_student),
     )
+
+
+def _why_the_same(books: Books, *, of_student: bool) -> str:
+    """Return why one bound holds against every view, and of what that is somebody's word."""
+    told = SAME_FOR_ALL_OF_STUDENT if of_student else SAME_FOR_ALL
+    return f"{told} {_WORD}" if _outside(books) else told
 
 
 def unit_of(books: Books, agreements: Mapping[str, Agreement]) -> UnitOfAll:

@@ -132,6 +132,7 @@ def test_the_claim_has_the_whole_curve_and_says_where_it_is_from(
     ]
     assert claim["accountants"][0]["version"] == "1"
     assert "names no unit" in claim["unit_not_shown"]
+    assert "it is their owner's word" in claim["why"]
     text = said(capsys, "show", str(books.folder))
     assert "per record (add-remove) (of part of it that is not known)" in text
     assert "From 2 runs (discrete-gaussian), 1 use outside (zcdp)." in text
