@@ -24,7 +24,7 @@ from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, Storag
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import require_within_budget
+from secure_fedsa.privacy.budgets import Limit, require_within
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
@@ -97,18 +97,17 @@ class StudentLabels:
         books = self._ledger().books()
         if self._use in books.charges:
             return
-        terms = student_terms(self.agreement)
+        terms, spent = student_terms(self.agreement), books.spent()
         asked = Amount.of([label_plan(self.agreement).event])
-        whose, spent = "the student's labelled records (student_privacy.budget)", books.spent()
-        require_within_budget(self._use, whose, spent, asked, terms.budget, terms.delta)
-        books.require_affordable(
-            self._use,
-            self._hash,
-            asked,
-            terms,
-            terms.budget,
-            promised_to_student(self.folder, books),
-        )
+        promised = promised_to_student(self.folder, books)
+        whose = "the student's labelled records"
+        limits = [Limit(f"{whose} (student_privacy.budget)", spent, terms.budget, terms.delta)]
+        limits += [
+            Limit(f"{whose}, by an earlier agreement,", spent, one.budget, one.delta, fixed=True)
+            for one in promised
+        ]
+        require_within(self._use, asked, limits)
+        books.require_affordable(self._use, self._hash, asked, terms, terms.budget, promised)
 
     def _check_unpromised(self) -> None:
         if (self.folder / LEDGER_FILE).exists() and self._ledger().books().is_promised():

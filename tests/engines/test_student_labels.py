@@ -174,8 +174,11 @@ def test_a_budget_that_would_be_passed_stops_the_run_before_any_charge(tmp_path:
     world.changes["title"] = "Another one"
     with pytest.raises(RunAborted, match=r"privacy loss|budget") as refused:
         run(world)
-    assert "Nothing was charged" in str(refused.value)
-    assert str(tmp_path) not in str(refused.value)
+    told = str(refused.value)
+    assert told.count("Nothing was charged") == 1
+    assert "would also pass the student's labelled records, by an earlier agreement, 2.5" in told
+    assert "a budget of" not in told  # nobody can raise the earlier one
+    assert str(tmp_path) not in told
     with pytest.raises(BudgetError):
         ask(StudentLabels(tmp_path / STUDENT, world.agreement()))
     assert len(ledger(world).books().charges) == 1
