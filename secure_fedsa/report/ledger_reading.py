@@ -85,7 +85,7 @@ def ledger_view(
         ),
         not_shown=not_shown(books, agreements),
         of_student=of_student,
-        remarks=_remarks(books, agreements, claim),
+        remarks=_remarks(books, agreements, claim, known=bool(earlier or books.charges)),
     )
 
 
@@ -201,7 +201,7 @@ def _under(name: str, books: Books) -> list[Charge]:
 
 
 def _remarks(
-    books: Books, agreements: Mapping[str, Agreement], claim: TotalClaim
+    books: Books, agreements: Mapping[str, Agreement], claim: TotalClaim, *, known: bool
 ) -> tuple[str, ...]:
     amount = books.spent()
     remarks = []
@@ -231,6 +231,13 @@ def _remarks(
             f"Of {counted(len(missing), 'agreement')} the text was not kept here: unit and "
             "neighbours are not known to the ledger, nor what views saw. Name the file with "
             "--agreement."
+        )
+    named = (agreements[name] for name in agreements_of(books) if name in agreements)
+    if not known and any(agreement.student_privacy is not None for agreement in named):
+        remarks.append(
+            "Whose records these are, a teacher's or the student's, is not known: the version "
+            "before was not kept. If they are the student's, no epsilon holds against the student "
+            "itself."
         )
     if books.external:
         remarks.append(

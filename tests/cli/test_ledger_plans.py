@@ -119,6 +119,11 @@ def test_a_new_version_of_a_students_ledger_keeps_its_promises(
     assert any("the number of its classes" in fact for fact in told)
     assert not any("score" in fact for fact in told)
     assert set(found["by_view"]) > set(VIEWS)
+    assert not any("Whose records" in remark for remark in found["remarks"])
+    for path in (new / "earlier-versions").iterdir():
+        path.unlink()
+    found = values(capsys, "show", str(new))
+    assert any("Whose records these are" in remark for remark in found["remarks"])
 
 
 # --- a teacher's -------------------------------------------------------------------------
