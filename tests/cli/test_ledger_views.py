@@ -339,3 +339,28 @@ def test_an_export_spares_what_is_there(books: Books, capsys: Capture) -> None:
     before = ledger.read_bytes()
     assert main(["ledger", "export", state, "--out", str(ledger), "--force"]) == 2
     assert ledger.read_bytes() == before
+
+
+def test_what_linked_data_sets_spent_is_in_the_claim_and_their_views_are_not(
+    books: Books, tmp_path: Path, capsys: Capture
+) -> None:
+    """If this fails, who shares persons with another register is told of half their loss."""
+    other = Books(tmp_path / "other")
+    other.charge("run-9", NOT_KEPT)
+    digest = books.charge("run-1", runs.agreement())
+    said(capsys, "link", str(books.folder), "--shares", str(other.folder))
+    found = values(capsys, "show", str(books.folder))
+    claim = found["claims"]["all-charges"]
+    total = Amount.of([RELEASE] * 2)
+    assert claim["epsilon"] == total.epsilon(DELTA)
+    assert [(one["kind"], one["name"]) for one in claim["events"]] == [
+        ("run", "run-1"),
+        ("linked", other.ledger.data_set),
+    ]
+    assert claim["unit_not_shown"] == "1 linked data set (see the ledger of each)"
+    seen = found["by_view"]["auditor"]
+    assert seen["epsilon"] == total.epsilon(DELTA)
+    assert {names for where in facts(seen).values() for names in where} == {digest}
+    assert seen["institution_facts_not_shown"] == [
+        f"not shown for linked data set {other.ledger.data_set[:12]}: see its own ledger"
+    ]
