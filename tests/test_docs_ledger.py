@@ -24,8 +24,8 @@ def sessions() -> list[tuple[str, str]]:
 
 
 def plain(text: str) -> str:
-    """Return a text without the random ids of data sets."""
-    return re.sub(r"\b[0-9a-f]{12}\b", "<id>", text)
+    """Return a text without the random ids of data sets, and the day on which it was made."""
+    return re.sub(r"\b20\d\d-\d\d-\d\d\b", "<day>", re.sub(r"\b[0-9a-f]{12}\b", "<id>", text))
 
 
 def test_the_session_is_what_is_printed(

@@ -21,7 +21,8 @@ examples:
   secure-fedsa ledger disjoint states/teacher-north --from other-states/teacher-north
   secure-fedsa ledger limit states/teacher-north --epsilon 8
 
-STATE is a teacher's own state folder: where its keys and its ledger lie.
+STATE is a teacher's own state folder, where its keys and its ledger lie; or the student's, whose
+ledger is of its labelled records, if the agreement has [student_privacy].
 docs/ledger.md explains what each figure does and does not say.
 """
 
@@ -92,7 +93,9 @@ def _add_plan(actions: Any) -> None:
     )
     plan.add_argument("agreement", metavar="FILE", type=Path, nargs="?", help="an agreement")
     plan.add_argument(
-        "--teacher", metavar="NAME", help="whose run (default: the teacher with STATE's key)"
+        "--teacher",
+        metavar="NAME",
+        help="whose run, or the student's name (default: by STATE's key)",
     )
     plan.add_argument("--epsilon", metavar="E", type=positive, help="of one release")
     plan.add_argument("--delta", metavar="D", type=positive, help="of one release")
@@ -111,6 +114,8 @@ def _add_exchange(actions: Any) -> None:
         _export,
     )
     export.add_argument("--out", metavar="FILE", type=Path, help="(default: standard output)")
+    export.add_argument("--force", action="store_true", help="write over a file that is there")
+    _add_agreements(export)
     take = _action(
         actions,
         "import",
@@ -122,6 +127,11 @@ def _add_exchange(actions: Any) -> None:
     take.add_argument("events", metavar="FILE", type=Path, help="the events")
     take.add_argument(
         "--description", metavar="TEXT", required=True, help="what that use was, in a few words"
+    )
+    take.add_argument(
+        "--again",
+        action="store_true",
+        help="charge it although the same events were charged with the same description",
     )
 
 

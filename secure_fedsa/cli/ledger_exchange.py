@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secure_fedsa.cli.ledger_show import note, open_ledger, write_text
+from secure_fedsa.agreement import Agreement
+from secure_fedsa.cli.ledger_show import known_agreements, note, open_ledger
+from secure_fedsa.cli.page_file import require_ours, write_private
+from secure_fedsa.cli.parsing import printable
+from secure_fedsa.engines.ledger_notes import note_day
+from secure_fedsa.engines.ledger_versions import earlier_versions
 from secure_fedsa.errors import LedgerError, StorageError, UsageError
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -20,20 +26,26 @@ from secure_fedsa.privacy.dp_events import (
 )
 from secure_fedsa.privacy.ledger_books import Books, Charge
 from secure_fedsa.privacy.ledger_private import External, external_body
-from secure_fedsa.report.ledger_view import accountants, spend_json
+from secure_fedsa.report.ledger_total import OF_OUTSIDE, protected_by, unit_of
+from secure_fedsa.report.ledger_view import Protected, accountants_json, spend_json
 
 FORMAT = "secure-fedsa ledger export v1"
+_BEGINS = f'{{\n  "format": "{FORMAT}"'.encode()
 _MOST_BYTES = 8 * 2**20
 
 
-def exported(books: Books) -> dict[str, Any]:
+def exported(books: Books, agreements: Mapping[str, Agreement]) -> dict[str, Any]:
     """Return every charge of a data set, without linked ones, as JSON values.
 
     ``dp_event`` is one composed event of dp_accounting: inherited amounts first, then every charge
     in the order of the ledger. ``spent`` is what this ledger states of it.
+
+    Args:
+        books: Of the ledger.
+        agreements: The agreements that are known, by hash: they say unit and neighbours.
     """
     inherited = [event for amount in books.inherited.values() for event in amount_to_dp(amount)]
-    charges = [_charge_json(charge) for charge in books.in_order()]
+    charges = [_charge_json(charge, agreements) for charge in books.in_order()]
     whole = [*inherited, *(event for charge in charges for event in charge["dp_events"])]
     amount = books.spent_alone()
     return {
@@ -41,39 +53,64 @@ def exported(books: Books) -> dict[str, Any]:
         "data_set": books.data_set,
         "parent": books.parent or None,
         "head": {"position": books.position, "hash": books.head},
+        **unit_of(books, agreements).to_dict(),
         "spent": spend_json(Spend.of(amount, books.delta)),
-        "accountants": [{"name": n, "version": v} for n, v in accountants(amount)],
+        "accountants": accountants_json(amount),
         "inherited": inherited,
         "charges": charges,
         "dp_event": composed(whole),
     }
 
 
-def _charge_json(charge: Charge | External) -> dict[str, Any]:
+def _charge_json(charge: Charge | External, agreements: Mapping[str, Agreement]) -> dict[str, Any]:
     if isinstance(charge, External):
         return {
             "name": charge.description,
             "agreement": None,
             "stated": True,
+            **Protected(None, OF_OUTSIDE).to_dict(),
+            "accountants": accountants_json(charge.cost),
             "dp_events": [charge.events],
         }
     return {
         "name": charge.run_id,
         "agreement": charge.agreement,
         "stated": charge.stated,
+        **protected_by(charge.agreement, agreements).to_dict(),
+        "accountants": accountants_json(charge.cost),
         "dp_events": [event_to_dp(event) for event in charge.events],
     }
 
 
 def export_charges(arguments: argparse.Namespace) -> int:
     """Write an export; the action of ``ledger export``."""
-    text = json.dumps(exported(open_ledger(arguments.state).books_alone()), indent=2)
-    if arguments.out is None:
+    out: Path | None = arguments.out
+    if out is not None:
+        _require_free(out, arguments.state, force=arguments.force)
+    known = known_agreements(arguments.state, arguments.agreement)
+    text = json.dumps(exported(open_ledger(arguments.state).books_alone(), known), indent=2)
+    if out is None:
         print(text)
         return 0
-    write_text(arguments.out, text + "\n")
-    print(json.dumps({"out": str(arguments.out)}) if arguments.json else f"Wrote {arguments.out}")
+    write_private(out, text + "\n")
+    print(json.dumps({"out": str(out)}) if arguments.json else f"Wrote {printable(str(out))}")
     return 0
+
+
+def _require_free(out: Path, state: Path, *, force: bool) -> None:
+    """Refuse a place where a file is; with ``force``, one of the state folder's own all the same.
+
+    Raises:
+        UsageError: Saying which it is.
+    """
+    if out.is_file() and not force:
+        raise UsageError(
+            f"{out} is there already.",
+            do="Name another file with --out, or write over it with --force.",
+        )
+    # Never over a ledger or a key, whatever was meant; over an earlier export it may go.
+    inside = out.resolve().is_relative_to(state.resolve())
+    require_ours(out, None, _BEGINS if inside else b"")
 
 
 def read_file(path: Path) -> str:
@@ -140,8 +177,12 @@ def import_events(arguments: argparse.Namespace) -> int:
     body = external_body(arguments.description, events)
     ledger = open_ledger(arguments.state)
     before = ledger.books()
-    note(ledger, "external", body)
+    if not arguments.again:
+        for one in earlier_versions(arguments.state, before):
+            one.require_first(body)
+    note(ledger, "external", body, again=arguments.again)
     after, cost = ledger.books(), amount_of_dp(events)
+    note_day(arguments.state, after.external[-1].entry_hash)
     spends = {
         "charged": Spend.of(cost, after.delta),
         "before": Spend.of(before.spent(), before.delta),

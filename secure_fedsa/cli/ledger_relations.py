@@ -10,7 +10,8 @@ from typing import Any
 from secure_fedsa.cli.ledger_exchange import read_export
 from secure_fedsa.cli.ledger_show import note, open_ledger
 from secure_fedsa.engines.disjoint import signed_bytes
-from secure_fedsa.engines.ledger_notes import keep_agreements
+from secure_fedsa.engines.ledger_notes import keep_agreements, keep_days
+from secure_fedsa.engines.ledger_versions import keep_versions
 from secure_fedsa.engines.own_files import known_head, note_head
 from secure_fedsa.errors import LedgerError, UsageError
 from secure_fedsa.privacy.amounts import Amount
@@ -45,6 +46,9 @@ def new(arguments: argparse.Namespace) -> int:
         _follow(parent, ledger)
         note_head(arguments.parent, parent)
         keep_agreements(arguments.parent, arguments.state)
+        closed = parent.chain(ledger.books_alone().parent_head)
+        keep_versions(arguments.parent, closed, arguments.state)
+        keep_days(arguments.parent, arguments.state)
     note_head(arguments.state, ledger)
     books = ledger.books()
     _tell(

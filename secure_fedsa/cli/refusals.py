@@ -18,7 +18,7 @@ _DO: dict[type[SecureFedsaError], str] = {
     errors.DataError: "Mend or replace the data: docs/data.md says what is read, and from where.",
     errors.AgreementError: "Have that entry changed; every party then signs the agreement again.",
     errors.PrivacyParameterError: "Choose another value.",
-    errors.BudgetError: "Nothing was charged. Use other data, or agree on another budget.",
+    errors.BudgetError: "Nothing was charged. `secure-fedsa ledger show` says what is left.",
     errors.LedgerError: "Restore the party's state folder from a copy. Never begin a new ledger "
     "for the same data: what they have spent would be forgotten.",
     errors.CrossCheckError: "Do not run with these parameters, and report them as a fault.",

@@ -34,6 +34,7 @@ from secure_fedsa.wire.agreement_signatures import agreement_hash, directory, ve
 from secure_fedsa.wire.keys import IdentityKey
 
 _RUN_FOLDER = retention.RUN_FOLDER
+_NOTHING_CHARGED = "Nothing was charged."
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -287,9 +288,11 @@ class LocalRun:
                 party.journal.close()
         if outcome.problem:
             self.discard()
+            told = " ".join(dict.fromkeys([outcome.problem, *outcome.refused[:3]]))
             raise RunAborted(
                 f"Run {outcome.run_id[:12] or '(no id yet)'} ended without a release.",
-                why=outcome.problem + "".join(f" {text}" for text in outcome.refused[:3]),
+                # What was charged is said once, of all parties: one of them speaks for itself.
+                why=told.replace(f"{_NOTHING_CHARGED} ", "").replace(f" {_NOTHING_CHARGED}", ""),
                 do=self.spent_text(outcome.run_id),
             )
         return outcome
@@ -348,7 +351,7 @@ class LocalRun:
         """Return in words what a run has charged."""
         charged = self.charged(run_id)
         if not charged:
-            return "Nothing was charged."
+            return _NOTHING_CHARGED
         names = ", ".join(sorted(charged))
         accounting, privacy = self.plan.accounting, self.agreement.privacy
         if accounting is None or privacy is None:

@@ -9,13 +9,14 @@ under the agreement, and noise is never drawn again.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.engines.ledger_notes import keep_agreement, note_day
+from secure_fedsa.engines.ledger_notes import keep_agreement, kept_agreements, note_day
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
 from secure_fedsa.engines.retention import stamp
 from secure_fedsa.entropy import NoiseSource, PacedNoise
@@ -23,7 +24,7 @@ from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, Storag
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import require_within_budget
+from secure_fedsa.privacy.budgets import Limit, require_within
 from secure_fedsa.privacy.ledger import FILE_NAME as LEDGER_FILE
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
@@ -34,13 +35,21 @@ from secure_fedsa.signals import FloatArray
 from secure_fedsa.wire.agreement_signatures import agreement_hash
 
 
-def _promised(books: Books) -> tuple[Terms, ...]:
+def promised_to_student(folder: Path, books: Books) -> tuple[Terms, ...]:
     """Return the budgets of all agreements that the student's records were charged under.
 
     The report of each says that all uses together stay within its budget: a later agreement with a
-    larger one may not spend past it.
+    larger one may not spend past it. Of charges in a version before, the agreements that were kept
+    say it.
+
+    Args:
+        folder: The student's state folder.
+        books: Of its ledger.
     """
     found = {charge.terms for charge in books.charges.values() if charge.terms is not None}
+    kept = kept_agreements(folder)
+    before = (kept[name] for name in books.inherited if name in kept)
+    found |= {student_terms(one) for one in before if one.student_privacy is not None}
     return tuple(sorted(found, key=lambda terms: (terms.budget, terms.delta)))
 
 
@@ -88,16 +97,20 @@ class StudentLabels:
         books = self._ledger().books()
         if self._use in books.charges:
             return
-        terms = student_terms(self.agreement)
+        terms, spent = student_terms(self.agreement), books.spent()
         asked = Amount.of([label_plan(self.agreement).event])
-        whose, spent = "the student's labelled records (student_privacy.budget)", books.spent()
-        require_within_budget(self._use, whose, spent, asked, terms.budget, terms.delta)
-        books.require_affordable(
-            self._use, self._hash, asked, terms, terms.budget, _promised(books)
-        )
+        promised = promised_to_student(self.folder, books)
+        whose = "the student's labelled records"
+        limits = [Limit(f"{whose} (student_privacy.budget)", spent, terms.budget, terms.delta)]
+        limits += [
+            Limit(f"{whose}, by an earlier agreement,", spent, one.budget, one.delta, fixed=True)
+            for one in promised
+        ]
+        require_within(self._use, asked, limits)
+        books.require_affordable(self._use, self._hash, asked, terms, terms.budget, promised)
 
     def _check_unpromised(self) -> None:
-        if (self.folder / LEDGER_FILE).exists() and self._ledger().books().charges:
+        if (self.folder / LEDGER_FILE).exists() and self._ledger().books().is_promised():
             raise BudgetError(
                 "This run would use the student's labelled records without differential privacy, "
                 "and an earlier agreement promised a budget for them.",
@@ -138,7 +151,12 @@ class StudentLabels:
         self.check()
         keep_agreement(self.folder, self.agreement, self._hash)
         charge = ledger.reserve(
-            self._use, self._hash, [plan.event], terms, terms.budget, promised=_promised
+            self._use,
+            self._hash,
+            [plan.event],
+            terms,
+            terms.budget,
+            promised=partial(promised_to_student, self.folder),
         )
         note_head(self.folder, ledger)
         note_day(self.folder, charge.entry_hash)

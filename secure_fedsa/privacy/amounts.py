@@ -93,6 +93,17 @@ class Amount:
         """Whether rho says all of it."""
         return not self.trainings and not self.unprotected and not self.selections
 
+    @property
+    def zcdp(self) -> float | None:
+        """The zCDP parameter of all of it, selections counted by theirs.
+
+        None where it has none: DP-SGD is accounted for by its privacy losses, and a use without
+        differential privacy by nothing.
+        """
+        if self.trainings or self.unprotected:
+            return None
+        return compose_rho([self.rho, selection_splits(self.selections)[-1].rho])
+
     def epsilon(self, delta: float) -> float:
         """Return a bound on the privacy loss at ``delta``; infinite without protection.
 

@@ -25,6 +25,12 @@ from secure_fedsa.privacy.events import DpSgdTraining
 
 NEXT_RUN = "next"
 """Stands for a run that has no id yet."""
+
+NEW_AGREEMENT = (
+    "An agreement's noise and budgets are fixed when all signed. A new agreement begins with "
+    "nothing spent of its own agreement_budget, and with all that was spent of what holds for all "
+    "runs on the data set: privacy.data_set_budget, that of earlier agreements, its owner's limit."
+)
 _LARGEST_NOISE = 1e4
 _NOISE_STEP = 1.01  # of the noise that a refusal names: each try takes a good part of a second
 _LARGEST_NAMED = 100.0  # no budget above it is worth naming
@@ -32,11 +38,20 @@ _LARGEST_NAMED = 100.0  # no budget above it is worth naming
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """An amount of privacy: its rho (of releases), and the epsilon at delta of all of it."""
+    """An amount of privacy: its rho, and the epsilon at delta of all of it.
+
+    Attributes:
+        rho: zCDP parameter of its releases alone, to compute with.
+        epsilon: Bound at ``delta``; infinite where none is known.
+        delta: Probability.
+        zcdp: zCDP parameter of all of it, to show; None where the amount has none, as soon as one
+            training by DP-SGD or one use without differential privacy is in it.
+    """
 
     rho: float
     epsilon: float
     delta: float
+    zcdp: float | None
 
     @classmethod
     def of(cls, amount: Amount, delta: float) -> Spend:
@@ -45,10 +60,11 @@ class Spend:
             epsilon = amount.epsilon(delta)
         except PrivacyParameterError:
             epsilon = math.inf  # beyond what any accountant here states
-        return cls(amount.rho, epsilon, delta)
+        return cls(amount.rho, epsilon, delta, amount.zcdp)
 
     def __str__(self) -> str:
-        return f"epsilon {self.epsilon:.6g} (rho {self.rho:.6g})"
+        rho = "" if self.zcdp is None else f" (rho {self.zcdp:.6g})"
+        return f"epsilon {self.epsilon:.6g}{rho}"
 
 
 def fits(amount: Amount, budget: float, delta: float) -> bool:
@@ -137,7 +153,9 @@ class Limit:
         spent: What counts against it already.
         budget: Epsilon at ``delta``.
         delta: Probability.
-        fixed: Whether it cannot be raised by a new agreement.
+        fixed: Whether no agreement can raise it: neither the one that is asked for nor a new one.
+        own: Whether it is the agreement's own, of its runs alone: fixed when all signed, and a new
+            agreement has another one with nothing spent.
     """
 
     whose: str
@@ -145,6 +163,10 @@ class Limit:
     budget: float
     delta: float
     fixed: bool = False
+    own: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.whose.rstrip(',')}, {self.budget:g} at delta {self.delta:g}"
 
 
 def require_within_budget(
@@ -162,8 +184,8 @@ def require_within(run_id: str, asked: Amount, limits: Sequence[Limit]) -> None:
     """Raise if a charge passes any of several budgets.
 
     Raises:
-        BudgetError: Of the first that is passed: what is spent, asked and left there; and what
-            would fit all of them.
+        BudgetError: Of the first that is passed: what is spent, asked and left there; which others
+            are passed as well; and what would fit all of them.
     """
     broken = [
         limit
@@ -200,23 +222,29 @@ def require_within(run_id: str, asked: Amount, limits: Sequence[Limit]) -> None:
             f"rho of {rho_budget(budget, delta):.6g}; these count as "
             f"{counted_rho(total, budget, delta):.6g}."
         )
+    if broken[1:]:
+        told += f" It would also pass {'; and '.join(map(str, broken[1:]))}."
+    # What of the data set's budgets is left, nobody reads here whose runs do not pass them: a
+    # refusal goes to the other parties, and the ledger is of all agreements.
+    whole = f" {NEW_AGREEMENT}" if first.own else ""
     raise BudgetError(
         f"{run} {passed} at delta {delta:g}.",
         why=told,
-        do=f"Nothing was charged. {_fitting(asked, broken)}",
+        do=f"Nothing was charged. {_fitting(asked, broken)}{whole}",
     )
 
 
 def _fitting(asked: Amount, broken: Sequence[Limit]) -> str:
     """Return what would fit all of the budgets that are passed, as a sentence."""
     near = [nearest_fit(one.spent, asked, one.budget, one.delta) for one in broken]
-    if len(broken) == 1 and not broken[0].fixed:
+    fixed = any(one.fixed or one.own for one in broken)
+    if len(broken) == 1 and not fixed:
         return f"What fits: {near[0]}." if str(near[0]) else "Nothing of this kind fits."
     named = []
     noisiest = max(near, key=lambda one: one.noise_multiplier or 0.0)
     if all(one.noise_multiplier is not None for one in near):
         named.append(str(Nearest(noisiest.noise_multiplier, noisiest.epsilon, None)))
-    if all(one.budget is not None for one in near) and not any(one.fixed for one in broken):
+    if all(one.budget is not None for one in near) and not fixed:
         raised = (
             f"{one.budget:g} or more for {limit.whose}"
             for one, limit in zip(near, broken, strict=True)

@@ -218,11 +218,19 @@ class Ledger:
             if (kind, run_id, body) not in known:
                 self._append(connection, books, kind, run_id, body)
 
-    def note(self, kind: str, body: Mapping[str, Any]) -> None:
+    def note(self, kind: str, body: Mapping[str, Any], *, again: bool = False) -> None:
         """Note something of no run, as :mod:`.ledger_private` lists; again is fine.
 
+        But for a use outside: that is charged each time, so the same one again has to be meant.
+
+        Args:
+            kind: Of :data:`~.ledger_entries.PRIVATE_FIELDS`.
+            body: Its content.
+            again: Whether a use outside may be one that the ledger was charged for already.
+
         Raises:
-            LedgerError: If it is not well-formed, or the data set has a new version.
+            LedgerError: If it is not well-formed, if the data set has a new version, or if it is a
+                use outside that was charged before, naming that entry.
             StorageError: If it cannot be written.
         """
         if kind not in PRIVATE_FIELDS:
@@ -233,6 +241,8 @@ class Ledger:
                 raise LedgerError(
                     "This data set has a new version.", do="Use the ledger of the new version."
                 )
+            if kind == "external" and not again:
+                books.require_first(body)
             if kind != "external" and (kind, body) in books.private_notes():
                 return
             self._append(connection, books, kind, "", body)
@@ -307,6 +317,17 @@ class Ledger:
         if not run_id or not found:
             raise LedgerError(f"The ledger has no entry of run {run_id!r}.")
         return found
+
+    def chain(self, until: str) -> list[Entry]:
+        """Return the entries from the first one to the one with a hash; empty if it is not there.
+
+        They hold what no segment does: links, statements, uses outside. For the owner's own disk.
+        """
+        with transaction(self.path, write=False) as connection:
+            entries = read_entries(connection)
+            replay(entries)
+        last = [entry["position"] for entry in entries if entry["hash"] == until]
+        return entries[: last[0] + 1] if last else []
 
     def head(self) -> Head:
         """Return the newest entry's position and hash."""

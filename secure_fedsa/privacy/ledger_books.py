@@ -5,7 +5,7 @@ Pure: entries come in as JSON-able dicts; :mod:`.ledger_store` keeps them on dis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,7 +57,8 @@ __all__ = [
 class Books:
     """The state that a whole chain adds up to.
 
-    ``positions`` has the place of each entry in the chain by its hash.
+    ``positions`` has the place of each entry in the chain by its hash; ``parent_head`` is that of
+    the entry that closed the version before.
     ``linked``, ``promised_elsewhere`` and ``unreachable`` are no part of the chain: whoever opens
     the ledger reads what linked data sets have spent by now, and whether a budget was promised for
     them, or why that cannot be known.
@@ -66,6 +67,7 @@ class Books:
     data_set: str
     delta: float
     parent: str = ""
+    parent_head: str = ""
     inherited: dict[str, Amount] = field(default_factory=dict)
     inherited_rosters: list[list[str]] = field(default_factory=list)
     charges: dict[str, Charge] = field(default_factory=dict)
@@ -171,13 +173,15 @@ class Books:
         spent = self.spent_under(agreement)
         # Named by the agreement's clauses, so that who is refused knows which one it was.
         whose = "this agreement (privacy.agreement_budget)"
-        limits = [Limit(whose, spent, terms.budget, terms.delta)]
+        limits = [Limit(whose, spent, terms.budget, terms.delta, own=True)]
         require_within(run_id, asked, limits if self.unreachable else [])
         self._require_reachable()
         whose, everything = "this data set (privacy.data_set_budget)", self.spent()
         # The agreement promised its own delta, and a ledger may have begun with a larger one.
         delta = min(self.delta, terms.delta)
-        limits.append(Limit(whose, everything, data_set_budget, delta))
+        # Once charged, the agreement's promise binds every later one: nobody can raise it.
+        promised = agreement in {*self.inherited, *(c.agreement for c in self.charges.values())}
+        limits.append(Limit(whose, everything, data_set_budget, delta, fixed=promised))
         whose = "this data set, by an earlier agreement,"
         limits += [
             Limit(whose, everything, one.budget, min(self.delta, one.delta), fixed=True)
@@ -197,6 +201,26 @@ class Books:
                 do="Nothing was charged. Put its state folder back, or link it again where it is: "
                 "secure-fedsa ledger link STATE --shares ITS-STATE",
             )
+
+    def require_first(self, body: Mapping[str, Any]) -> None:
+        """Refuse a use outside that this data set was charged for before.
+
+        Args:
+            body: Of its entry.
+
+        Raises:
+            LedgerError: Naming the earlier entry, if its description and its events are the same.
+        """
+        for one in self.external:
+            if one.is_of(body):
+                raise LedgerError(
+                    f"{one.description!r} with the same events was charged before: entry "
+                    f"{self.positions[one.entry_hash]} of data set {self.data_set[:12]}, hash "
+                    f"{one.entry_hash[:12]}.",
+                    why="Charged twice, one use would count as two, and no charge is taken back.",
+                    do="Nothing was charged now. If it was another use: --again, or better a "
+                    "description of its own.",
+                )
 
     def is_promised(self) -> bool:
         """Return whether a budget was promised for the data set or a version before it.
@@ -278,6 +302,7 @@ def _genesis(entry: Entry) -> Books:
         data_set=entry["data_set"],
         delta=delta,
         parent="" if body["inherits"] is None else str(body["inherits"]["data_set"]),
+        parent_head="" if body["inherits"] is None else str(body["inherits"]["head"]),
         inherited=inherited,
         inherited_rosters=rosters,
     )

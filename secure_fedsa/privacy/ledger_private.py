@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +42,11 @@ class External:
     events: DpJson
     cost: Amount
     entry_hash: str
+
+    def is_of(self, body: Mapping[str, Any]) -> bool:
+        """Return whether an entry's body says the same: spaces and capitals do not count."""
+        words = str(body.get("description")).casefold().split()
+        return words == self.description.casefold().split() and body.get("events") == self.events
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+from secure_fedsa.planning.unit_claims import NO_MU
 from secure_fedsa.privacy.budgets import Spend, rounded_down
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
-from secure_fedsa.report.ledger_view import (
-    READING,
-    LedgerView,
-    Row,
-    accountants,
+from secure_fedsa.report.ledger_seen import (
+    AT_MOST,
+    NO_RHO,
+    institution_told,
+    numbered,
+    of_events,
+    upward,
 )
+from secure_fedsa.report.ledger_view import READING, LedgerView, Row, runs_told
 from secure_fedsa.report.markup import (
     Child,
     Markup,
@@ -68,10 +72,9 @@ def ledger_html(view: LedgerView) -> str:
 def _lead(view: LedgerView) -> str:
     if not math.isfinite(view.total.epsilon):
         return "No epsilon bounds what was told about the people in this data set."
-    unit = f" per {view.unit}" if view.unit else ""
     return (
         f"Over all its runs, this data set has spent epsilon {number(view.total.epsilon)} at delta "
-        f"{number(view.total.delta)}{unit}."
+        f"{number(view.total.delta)}{view.per_unit}."
     )
 
 
@@ -81,7 +84,7 @@ def _figures(view: LedgerView) -> Markup:
     figures = [
         ("Spent", _epsilon(view.total), f"epsilon at delta {number(view.total.delta)}"),
         ("Left for one more release", left, within),
-        ("Charges", str(len(view.rows)), f"{view.stated} of them stated, not witnessed"),
+        ("Charges", str(len(view.rows)), _charges(view)),
     ]
     return element(
         "dl",
@@ -98,6 +101,11 @@ def _figures(view: LedgerView) -> Markup:
     )
 
 
+def _charges(view: LedgerView) -> str:
+    before = f"; {len(view.earlier)} more in the versions before" if view.earlier else ""
+    return f"{view.stated} of them stated, not witnessed{before}"
+
+
 def _epsilon(spend: Spend) -> str:
     return number(spend.epsilon) if math.isfinite(spend.epsilon) else "unbounded"
 
@@ -108,11 +116,15 @@ def _runs(view: LedgerView) -> Markup:
         "By run",
         table(
             "Every charge in the order of the ledger. Days are by this machine's clock.",
-            ("Run", "Day", "Agreement", "Epsilon alone", "Total", "What", "Notes"),
-            [*_inherited(view), *(_run(row) for row in view.rows)],
+            ("Run", "Day", "Agreement", "For", "Epsilon alone", "Total", "What", "Notes"),
+            [
+                *(_run(row, "in a version before") for row in view.earlier),
+                *_inherited(view),
+                *(_run(row) for row in view.rows),
+            ],
             class_="stack",
         )
-        if view.rows or view.before.epsilon > 0
+        if view.rows or view.earlier or view.before.epsilon > 0
         else element("p", "Nothing was charged yet."),
     )
 
@@ -121,11 +133,12 @@ def _inherited(view: LedgerView) -> list[list[Child]]:
     if view.before.epsilon == 0:
         return []
     total = _epsilon(view.before)
-    return [["inherited", "", "", "", total, "of the versions before this one", ""]]
+    return [["inherited", "", "", "", "", total, "of the versions before this one", ""]]
 
 
-def _run(row: Row) -> list[Child]:
-    notes = ["stated, not witnessed"] if row.stated else []
+def _run(row: Row, version: str = "") -> list[Child]:
+    notes = [version] if version else []
+    notes += ["stated, not witnessed"] if row.stated else []
     notes += [] if row.committed else ["no result was stored"]
     notes += [f"lost: {row.burnt}"] if row.burnt else []
     if row.agreement and row.erased is not None:
@@ -134,6 +147,7 @@ def _run(row: Row) -> list[Child]:
         users(row.name[:12] if row.agreement else row.name),
         row.day or "not noted",
         element("code", row.agreement[:12]) if row.agreement else "none",
+        str(row.protected) or f"not known: {row.protected.why_not}",
         _epsilon(row.cost),
         _epsilon(row.total),
         row.what,
@@ -147,7 +161,7 @@ def _agreements(view: LedgerView) -> Markup | None:
     rows: list[list[Child]] = [
         [
             users(row.title) if row.title else element("code", row.agreement[:12]),
-            str(row.runs),
+            runs_told(row),
             _epsilon(row.spent),
             "none" if row.budget is None else number(row.budget),
             "none" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
@@ -167,21 +181,59 @@ def _agreements(view: LedgerView) -> Markup | None:
 
 
 def _views(view: LedgerView) -> Markup:
+    facts, numbers = numbered(view.seen)
+    several = len({name for _, names in facts for name in names}) > 1
     return section(
         "views",
         "By view",
-        element("p", view.why_the_same),
+        *_claim(view),
         table(
-            "Epsilon over all runs, against each view.",
-            ("View", "Epsilon"),
-            [[name, _epsilon(view.total)] for name in view.seen_by],
+            "Every view and coalition of the threat model, over all runs.",
+            ("Who looks", "View", "Epsilon", "What it saw of the institution"),
+            [
+                [
+                    one.name,
+                    element("code", one.id),
+                    _epsilon(view.total) if one.bounded else f"none. {one.apart}".rstrip(". "),
+                    ", ".join(map(str, numbers[one.id]))
+                    or ("nothing" if one.apart else "nothing that is known here"),
+                ]
+                for one in view.seen
+            ],
+            class_="stack",
+        ),
+        element("p", AT_MOST) if facts or view.not_shown else None,
+        element(
+            "ol",
+            *(
+                element("li", fact, f" ({', '.join(n[:12] for n in names)})" if several else "")
+                for fact, names in facts
+            ),
+        ),
+        element("p", view.over_runs) if view.over_runs else None,
+        bullets(view.not_shown) if view.not_shown else None,
+        bullets(institution) if (institution := institution_told(view.seen)) else None,
+    )
+
+
+def _claim(view: LedgerView) -> list[Child]:
+    """Return what holds against all of the views, over several deltas."""
+    claim = view.claim
+    rho = NO_RHO if claim.rho is None else f"rho (zCDP) {number(claim.rho)}."
+    said: list[Child] = [f"From {of_events(claim.sources)}.", rho, NO_MU]
+    said += [f"Stated by {name}, version {version}." for name, version in claim.accountants]
+    if claim.unit.not_shown:
+        said.append(f"Unit and neighbours are not shown: {claim.unit.not_shown}.")
+    return [
+        element("p", claim.why),
+        table(
+            f"The whole curve, for {claim.unit.unit or 'a unit that is not known here'}.",
+            ("Delta", "Epsilon"),
+            [[number(at), upward(epsilon)] for at, epsilon in claim.curve],
             class_="nums",
         ),
-        bullets(
-            f"Stated by {name}, version {version}."
-            for name, version in accountants(view.books.spent())
-        ),
-    )
+        bullets(said),
+    ]
 
 
 def _relations(view: LedgerView) -> Markup | None:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from secure_fedsa.agreement import Agreement, Promise
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.privacy import budget_filter
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, what_is_left
 from secure_fedsa.privacy.events import events_to_list
-from secure_fedsa.privacy.ledger_books import Books
+from secure_fedsa.privacy.ledger_books import Books, Charge
 from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.privacy.ledger_private import OUTSIDE, External
+from secure_fedsa.report.ledger_seen import TotalClaim, seen_by
+from secure_fedsa.report.ledger_total import (
+    OF_OUTSIDE,
+    agreements_of,
+    is_of_student,
+    missing_texts,
+    not_shown,
+    protected_by,
+    total_claim,
+)
 from secure_fedsa.report.ledger_view import (
     TWICE,
     AgreementRow,
     LedgerView,
+    Protected,
     Row,
     described,
     how_known,
 )
+from secure_fedsa.report.markup import counted
 from secure_fedsa.roles.charges import terms_of
 
 
@@ -29,6 +42,7 @@ def ledger_view(
     days: Mapping[str, str],
     agreements: Mapping[str, Agreement],
     budget: float | None = None,
+    earlier: Sequence[Books] = (),
 ) -> LedgerView:
     """Return a ledger made ready to be shown.
 
@@ -37,47 +51,67 @@ def ledger_view(
         days: Day of each charge by the hash of its entry, as far as known.
         agreements: The agreements that are known, by hash.
         budget: Epsilon for all runs on the data set, if somebody asks with one of their own.
+        earlier: The versions before, the oldest first, as far as they were kept.
     """
-    found_budget, source, delta = _budget(books, agreements, budget)
+    of_student = is_of_student([*earlier, books])
+    known = Known(days, agreements, of_student=of_student)
+    found_budget, source, delta = _budget([*earlier, books], agreements, budget)
     total = books.spent()
     left = None if found_budget is None else what_is_left(total, found_budget, delta)
     if books.superseded is not None:
         left = Spend.of(Amount(), delta)  # it takes no further charge
+    claim = total_claim(books, earlier, agreements, of_student=of_student)
+    before = Spend.of(Amount.sum(books.inherited.values()), books.delta)
+    oldest = [*earlier, books][0]
+    names = [name for name in agreements_of(books) if name != OUTSIDE]
     return LedgerView(
         books=books,
-        rows=_rows(books, days),
-        agreements=tuple(
-            _agreement_row(books, name, agreements) for name in _names(books) if name != OUTSIDE
-        ),
+        rows=_rows(books, known, books.delta),
+        earlier=tuple(row for one in earlier for row in _rows(one, known, books.delta)),
+        agreements=tuple(_agreement_row(books, earlier, name, known) for name in names),
         total=Spend.of(total, books.delta),
         alone=Spend.of(books.spent_alone(), books.delta),
-        before=Spend.of(Amount.sum(books.inherited.values()), books.delta),
+        before=before,
+        start=Spend.of(Amount.sum(oldest.inherited.values()), books.delta),
         budget=found_budget,
         budget_from=source,
         left=left,
-        unit=_units(books, agreements),
-        remarks=_remarks(books, agreements),
+        claim=claim,
+        seen=seen_by(
+            names,
+            agreements,
+            of_student=of_student,
+            why_none="" if claim.epsilon is not None else claim.why,
+        ),
+        not_shown=not_shown(books, agreements),
+        of_student=of_student,
+        remarks=_remarks(books, agreements, claim, known=bool(earlier or books.charges)),
     )
 
 
-def _names(books: Books) -> list[str]:
-    used = [*books.inherited, *(charge.agreement for charge in books.charges.values())]
-    return list(dict.fromkeys(used))
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What lies beside a ledger: days, agreements, and whose records it is of."""
+
+    days: Mapping[str, str]
+    agreements: Mapping[str, Agreement]
+    of_student: bool
 
 
 def _budget(
-    books: Books, agreements: Mapping[str, Agreement], asked: float | None
+    versions: Sequence[Books], agreements: Mapping[str, Agreement], asked: float | None
 ) -> tuple[float | None, str, float]:
     """Return the budget to measure against, who set it, and its delta."""
-    clause = "privacy.data_set_budget"
+    clause, books = "privacy.data_set_budget", versions[-1]
     budgets = [
         (agreement.privacy.data_set_budget, min(books.delta, agreement.privacy.delta))
         for name, agreement in agreements.items()
-        if name in _names(books) and agreement.privacy is not None
+        if name in agreements_of(books) and agreement.privacy is not None
     ]
     own = [
         charge.terms
-        for charge in books.charges.values()
+        for one in versions
+        for charge in one.charges.values()
         if charge.run_id.startswith(STUDENT_USE) and charge.terms is not None
     ]
     if own:
@@ -94,7 +128,7 @@ def _budget(
     return found, source, delta
 
 
-def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
+def _rows(books: Books, known: Known, delta: float) -> tuple[Row, ...]:
     erased = {note["run_id"] for note in books.notes if note["kind"] == "erasure"}
     burnt = {
         note["run_id"]: note["body"]["reason"] for note in books.notes if note["kind"] == "burn"
@@ -102,8 +136,8 @@ def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
     total, rows = Amount.sum(books.inherited.values()), []
     for charge in books.in_order():
         total = Amount.sum([total, charge.cost])
-        day = days.get(charge.entry_hash, "")
-        cost, after = Spend.of(charge.cost, books.delta), Spend.of(total, books.delta)
+        day = known.days.get(charge.entry_hash, "")
+        cost, after = Spend.of(charge.cost, delta), Spend.of(total, delta)
         if isinstance(charge, External):
             row = Row(
                 name=charge.description,
@@ -117,6 +151,8 @@ def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
                 day=day,
                 cost=cost,
                 total=after,
+                protected=Protected(None, OF_OUTSIDE),
+                data_set=books.data_set,
             )
         else:
             row = Row(
@@ -131,39 +167,42 @@ def _rows(books: Books, days: Mapping[str, str]) -> tuple[Row, ...]:
                 day=day,
                 cost=cost,
                 total=after,
+                protected=protected_by(charge.agreement, known.agreements),
+                data_set=books.data_set,
             )
         rows.append(row)
     return tuple(rows)
 
 
-def _agreement_row(books: Books, name: str, agreements: Mapping[str, Agreement]) -> AgreementRow:
-    charges = [charge for charge in books.charges.values() if charge.agreement == name]
-    known = agreements.get(name)
-    terms = charges[-1].terms if charges else terms_of(known) if known is not None else None
+def _agreement_row(books: Books, earlier: Sequence[Books], name: str, known: Known) -> AgreementRow:
+    charges = _under(name, books)
+    before = [charge for one in earlier for charge in _under(name, one)]
+    agreement, used = known.agreements.get(name), [*before, *charges]
+    terms = used[-1].terms if used else None
+    if not used and agreement is not None:
+        terms = terms_of(agreement)
     amount = books.spent_under(name)
     delta = books.delta if terms is None else terms.delta
+    unknown = name in books.inherited and (not earlier or name in earlier[0].inherited)
     return AgreementRow(
         agreement=name,
-        title="" if known is None else known.title,
-        unit="" if known is None or known.privacy is None else _unit(known.privacy),
+        title="" if agreement is None else agreement.title,
+        protected=protected_by(name, known.agreements),
         runs=len(charges),
+        inherited=None if unknown else len(before),
         spent=Spend.of(amount, delta),
         budget=None if terms is None else terms.budget,
         left=None if terms is None else what_is_left(amount, terms.budget, terms.delta),
     )
 
 
-def _units(books: Books, agreements: Mapping[str, Agreement]) -> str:
-    known = (agreements[name].privacy for name in _names(books) if name in agreements)
-    return " and ".join(sorted({_unit(promise) for promise in known if promise is not None}))
+def _under(name: str, books: Books) -> list[Charge]:
+    return [charge for charge in books.charges.values() if charge.agreement == name]
 
 
-def _unit(promise: Promise) -> str:
-    most = f", up to {promise.max_records} records" if promise.unit == "person" else ""
-    return f"{promise.unit} ({promise.neighbours}{most})"
-
-
-def _remarks(books: Books, agreements: Mapping[str, Agreement]) -> tuple[str, ...]:
+def _remarks(
+    books: Books, agreements: Mapping[str, Agreement], claim: TotalClaim, *, known: bool
+) -> tuple[str, ...]:
     amount = books.spent()
     remarks = []
     if amount.unprotected:
@@ -182,16 +221,23 @@ def _remarks(books: Books, agreements: Mapping[str, Agreement]) -> tuple[str, ..
         remarks.append(
             "The noise of trainings is floating-point; their epsilon is that of exact Gaussians."
         )
-    if " and " in _units(books, agreements):
+    if " and " in claim.unit.unit:
         remarks.append(
             "Agreements of different units or neighbours: their total bounds one record, added or "
             "removed."
         )
-    missing = [name for name in _names(books) if name not in agreements and len(name) == 64]
-    if missing:
+    if missing := missing_texts(books, agreements):
         remarks.append(
-            f"Of {len(missing)} agreements the text was not kept here: their unit and neighbours "
-            "are not known to the ledger. Name their files with --agreement."
+            f"Of {counted(len(missing), 'agreement')} the text was not kept here: unit and "
+            "neighbours are not known to the ledger, nor what views saw. Name the file with "
+            "--agreement."
+        )
+    named = (agreements[name] for name in agreements_of(books) if name in agreements)
+    if not known and any(agreement.student_privacy is not None for agreement in named):
+        remarks.append(
+            "Whose records these are, a teacher's or the student's, is not known: the version "
+            "before was not kept. If they are the student's, no epsilon holds against the student "
+            "itself."
         )
     if books.external:
         remarks.append(

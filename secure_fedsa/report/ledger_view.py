@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from secure_fedsa.messages import STUDENT
+from secure_fedsa.agreement import Promise
+from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy import accountant, selection_accountant, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend
@@ -19,8 +20,7 @@ from secure_fedsa.privacy.events import (
     Unprotected,
 )
 from secure_fedsa.privacy.ledger_books import Books
-from secure_fedsa.privacy.ledger_charges import STUDENT_USE
-from secure_fedsa.report.summary import VIEWS
+from secure_fedsa.report.ledger_seen import CLAIM, OVER_RUNS, SeenBy, TotalClaim
 
 READING = (
     "What was spent is a reading: it bounds the loss by itself if the parameters of every run were "
@@ -76,6 +76,30 @@ def described(event: Event) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Protected:
+    """Whom a charge's epsilon is for.
+
+    Attributes:
+        promise: Of its agreement; None if that is not known, or promises nothing.
+        why_not: Why there is none; empty if there is one.
+    """
+
+    promise: Promise | None
+    why_not: str
+
+    def __str__(self) -> str:
+        return "" if self.promise is None else unit_and_neighbours(self.promise)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values; a unit that is not known is null, with the reason."""
+        return {
+            "unit": str(self) or None,
+            "neighbours": None if self.promise is None else self.promise.neighbours,
+            "unit_not_shown": self.why_not or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One charge in the order of the chain, and the data set's total after it.
 
@@ -92,6 +116,8 @@ class Row:
         erased: Whether the run's keys and signals were noted as erased; None where it has none,
             since the charge is for the student's own records.
         burnt: Why the charge bought nothing, if so.
+        protected: Whom its epsilon is for.
+        data_set: The version of the data set that was charged.
     """
 
     name: str
@@ -105,6 +131,8 @@ class Row:
     committed: bool
     erased: bool | None
     burnt: str
+    protected: Protected
+    data_set: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +142,9 @@ class AgreementRow:
     Attributes:
         agreement: Hash.
         title: Of the agreement, if it was kept.
-        unit: Privacy unit and neighbours in words; empty if the agreement was not kept.
+        protected: Whom its epsilon is for.
         runs: Number of runs in this version of the data set.
+        inherited: Number of runs in the versions before; None if those were not kept.
         spent: At the agreement's delta; at the ledger's if that is not known.
         budget: Of all its runs; None without differential privacy or if not known.
         left: For one more release under it.
@@ -123,8 +152,9 @@ class AgreementRow:
 
     agreement: str
     title: str
-    unit: str
+    protected: Protected
     runs: int
+    inherited: int | None
     spent: Spend
     budget: float | None
     left: Spend | None
@@ -137,28 +167,52 @@ class LedgerView:
     Attributes:
         books: The books, with linked data sets.
         rows: Every charge.
+        earlier: The charges of the versions before, as far as those were kept.
         agreements: By agreement.
         total: With links: the most that a person can have lost.
         alone: Without links.
         before: What was inherited: the total before the first row.
+        start: The total before the first row of ``earlier``, or of ``rows`` if there is none.
         budget: For all runs on the data set; None if no budget is known.
         budget_from: Who set it.
         left: For one more release.
-        unit: For instance "record (add-remove)"; several if agreements differ, empty if unknown.
+        claim: What holds for all of it; its unit is for instance "record (add-remove)", several
+            if agreements differ, empty if unknown.
+        seen: Every view and coalition of the threat model.
+        not_shown: What is not known of what they saw.
+        of_student: Whether all charges are for a student's own labelled records.
         remarks: What has to be said besides.
     """
 
     books: Books
     rows: tuple[Row, ...]
+    earlier: tuple[Row, ...]
     agreements: tuple[AgreementRow, ...]
     total: Spend
     alone: Spend
     before: Spend
+    start: Spend
     budget: float | None
     budget_from: str
     left: Spend | None
-    unit: str
+    claim: TotalClaim
+    seen: tuple[SeenBy, ...]
+    not_shown: tuple[str, ...]
+    of_student: bool
     remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def unit(self) -> str:
+        """Privacy unit and neighbours in words; empty if unknown."""
+        return self.claim.unit.unit
+
+    @property
+    def per_unit(self) -> str:
+        """Unit and neighbours for a sentence on the total; empty if unknown."""
+        if not self.unit:
+            return ""
+        partly = " (of part of it that is not known)" if self.claim.unit.not_shown else ""
+        return f" per {self.unit}{partly}"
 
     @property
     def stated(self) -> int:
@@ -166,20 +220,11 @@ class LedgerView:
         return sum(row.stated for row in self.rows)
 
     @property
-    def of_student(self) -> bool:
-        """Whether all charges are for a student's own labelled records."""
-        charged = self.books.charges
-        return bool(charged) and all(name.startswith(STUDENT_USE) for name in charged)
-
-    @property
-    def seen_by(self) -> tuple[str, ...]:
-        """The views that the bound holds against."""
-        return tuple(name for name in VIEWS if not (self.of_student and name == STUDENT))
-
-    @property
-    def why_the_same(self) -> str:
-        """Why one figure holds against all views."""
-        return SAME_FOR_ALL_OF_STUDENT if self.of_student else SAME_FOR_ALL
+    def over_runs(self) -> str:
+        """What several runs show together; empty if there were not several, or no sums of ours."""
+        runs = [row for row in (*self.earlier, *self.rows) if row.agreement]
+        several = len(runs) > 1 or self.start.epsilon > 0
+        return OVER_RUNS if several and not self.of_student else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the view as JSON values; an epsilon that no bound holds for is null."""
@@ -189,36 +234,36 @@ class LedgerView:
             "delta": books.delta,
             "head": {"position": books.position, "hash": books.head},
             "unit": self.unit,
+            "neighbours": self.claim.unit.neighbours or None,
+            "unit_not_shown": self.claim.unit.not_shown or None,
             "spent": spend_json(self.total),
             "spent_alone": spend_json(self.alone),
             "unprotected_uses": books.spent().unprotected,
-            "accountants": _accountants_json(books.spent()),
+            "accountants": accountants_json(books.spent()),
             "budget": self.budget,
             "budget_from": self.budget_from,
             "left": self.left and spend_json(self.left),
             "limit": books.limit,
-            "by_run": [_row_json(row) for row in self.rows],
+            "by_run": [row_json(row) for row in self.rows],
+            "inherited_runs": [row_json(row) for row in self.earlier],
             "by_agreement": [
                 {
                     "agreement": row.agreement,
                     "title": row.title,
-                    "unit": row.unit or None,
+                    **row.protected.to_dict(),
                     "runs": row.runs,
+                    "inherited_runs": row.inherited,
                     "spent": spend_json(row.spent),
-                    "accountants": _accountants_json(books.spent_under(row.agreement)),
+                    "accountants": accountants_json(books.spent_under(row.agreement)),
                     "budget": row.budget,
                     "left": row.left and spend_json(row.left),
                 }
                 for row in self.agreements
             ],
-            "by_view": {
-                name: {
-                    **spend_json(self.total),
-                    "unit": self.unit,
-                    "accountants": _accountants_json(books.spent()),
-                }
-                for name in self.seen_by
-            },
+            "by_view": {one.id: one.to_dict(self.claim, self.not_shown) for one in self.seen},
+            "institution_facts_over_runs": self.over_runs or None,
+            "claims": {CLAIM: self.claim.to_dict()},
+            "reading": READING,
             "inherited": {name: amount.to_json() for name, amount in books.inherited.items()},
             "linked": [
                 {
@@ -234,17 +279,26 @@ class LedgerView:
         }
 
 
+def runs_told(row: AgreementRow) -> str:
+    """Return the number of runs under an agreement, with those of the versions before."""
+    if row.inherited is None:
+        return f"{row.runs}, and in a version before a number that was not kept"
+    return f"{row.runs}, and {row.inherited} before" if row.inherited else str(row.runs)
+
+
 def spend_json(spend: Spend) -> dict[str, float | None]:
     """Return a spend as JSON values."""
     epsilon = spend.epsilon if math.isfinite(spend.epsilon) else None
-    return {"epsilon": epsilon, "delta": spend.delta, "rho": spend.rho}
+    return {"epsilon": epsilon, "delta": spend.delta, "rho": spend.zcdp}
 
 
-def _accountants_json(amount: Amount) -> list[dict[str, str]]:
+def accountants_json(amount: Amount) -> list[dict[str, str]]:
+    """Return :func:`accountants` as JSON values."""
     return [{"name": name, "version": version} for name, version in accountants(amount)]
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def row_json(row: Row) -> dict[str, Any]:
+    """Return one charge as JSON values."""
     return {
         "name": row.name,
         "day": row.day or None,
@@ -257,6 +311,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "committed": row.committed,
         "erasure_noted": row.erased,
         "burnt": row.burnt or None,
+        **row.protected.to_dict(),
+        "data_set": row.data_set,
     }
 
 

@@ -50,6 +50,15 @@ def readable(text: str) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "charge"), counted(2, "charge")
+    ('1 charge', '2 charges')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def element(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:
     """Return an element; texts and attributes are escaped.
 

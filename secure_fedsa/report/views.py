@@ -36,11 +36,21 @@ WHY_SEVERAL_BOUNDS = (
     "encryption hold."
 )
 
+STUDENT_FACTS = (
+    "that it takes part, and the number of its classes: they stand in the agreement",
+    "the student that it built, which shows its classes' geometry as far as the noise lets it",
+    "the accuracies that are stated; no epsilon covers the records that they were measured on",
+)
+"""About the student as an institution, where its labelled records are protected: each view sees
+them, as what it built lies in the run folder. It asks with public probes alone."""
+
+FORGER_FACTS = ("none: it makes up what it shows",)
+
 _EVERYBODY = (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT, READER, OUTSIDER)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seer:
+class Seer:
     """A view or a coalition; ``colluding``: teachers in it that pool what they sent."""
 
     kind: str
@@ -49,62 +59,67 @@ class _Seer:
     colluding: str = "none"  # none, few (up to max_colluding), many, all others
 
 
-_SEERS: dict[str, _Seer] = {
-    "other-teachers": _Seer("view", "all other teachers, each alone", (TEACHER,)),
-    "aggregator": _Seer("view", "aggregator", (AGGREGATOR,)),
-    "key-holder": _Seer("view", "key holder", (KEY_HOLDER,)),
-    "student": _Seer("view", "student", (STUDENT,)),
-    "auditor": _Seer("view", "auditor, or any reader of the run folder", (READER,)),
-    "all-others-together": _Seer("view", "all other parties together", _EVERYBODY, "all"),
-    "coalitions.other-teachers": _Seer(
+SEERS: dict[str, Seer] = {
+    "other-teachers": Seer("view", "all other teachers, each alone", (TEACHER,)),
+    "aggregator": Seer("view", "aggregator", (AGGREGATOR,)),
+    "key-holder": Seer("view", "key holder", (KEY_HOLDER,)),
+    "student": Seer("view", "student", (STUDENT,)),
+    "auditor": Seer("view", "auditor, or any reader of the run folder", (READER,)),
+    "all-others-together": Seer("view", "all other parties together", _EVERYBODY, "all"),
+    "coalitions.other-teachers": Seer(
         "coalition", "up to max_colluding other teachers", (TEACHER,), "few"
     ),
-    "coalitions.aggregator-side": _Seer(
+    "coalitions.aggregator-side": Seer(
         "coalition", "aggregator, alone or with the student", (AGGREGATOR, STUDENT)
     ),
-    "coalitions.key-holder": _Seer("coalition", "key holder", (KEY_HOLDER,)),
-    "coalitions.reader": _Seer("coalition", "reader of the run folder", (READER,)),
-    "coalitions.aggregator-and-key-holder": _Seer(
+    "coalitions.key-holder": Seer("coalition", "key holder", (KEY_HOLDER,)),
+    "coalitions.reader": Seer("coalition", "reader of the run folder", (READER,)),
+    "coalitions.aggregator-and-key-holder": Seer(
         "coalition",
         "aggregator with key holder, with or without the student",
         (AGGREGATOR, KEY_HOLDER, STUDENT),
     ),
-    "coalitions.aggregator-and-teachers": _Seer(
+    "coalitions.aggregator-and-teachers": Seer(
         "coalition",
         "aggregator, alone or with the student, and up to max_colluding teachers",
         (TEACHER, AGGREGATOR, STUDENT),
         "few",
     ),
-    "coalitions.key-holder-and-teachers": _Seer(
+    "coalitions.key-holder-and-teachers": Seer(
         "coalition",
         "key holder with j teachers, up to max_colluding",
         (KEY_HOLDER, TEACHER),
         "few",
     ),
-    "coalitions.max-colluding": _Seer(
+    "coalitions.max-colluding": Seer(
         "coalition",
         "up to max_colluding teachers with aggregator, key holder and student",
         (TEACHER, AGGREGATOR, KEY_HOLDER, STUDENT),
         "few",
     ),
-    "coalitions.more-teachers": _Seer(
+    "coalitions.more-teachers": Seer(
         "coalition", "more than max_colluding teachers, without the others", (TEACHER,), "many"
     ),
-    "coalitions.aggregator-and-more-teachers": _Seer(
+    "coalitions.aggregator-and-more-teachers": Seer(
         "coalition",
         "aggregator, alone or with the student, and more than max_colluding teachers",
         (TEACHER, AGGREGATOR, STUDENT),
         "many",
     ),
-    "coalitions.key-holder-and-more-teachers": _Seer(
+    "coalitions.key-holder-and-more-teachers": Seer(
         "coalition",
         "key holder with j teachers, more than max_colluding",
         (KEY_HOLDER, TEACHER),
         "many",
     ),
-    "coalitions.all-others": _Seer("coalition", "everybody else together", _EVERYBODY, "all"),
-    "coalitions.forger": _Seer("coalition", "anybody who makes up a run folder", (OUTSIDER,)),
+    "coalitions.all-others": Seer("coalition", "everybody else together", _EVERYBODY, "all"),
+    "coalitions.forger": Seer("coalition", "anybody who makes up a run folder", (OUTSIDER,)),
 }
+
+
+def is_forger(seer: Seer) -> bool:
+    """Return whether it makes up what it shows: nothing of anybody's records is in it."""
+    return seer.parties == (OUTSIDER,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,23 +205,23 @@ def by_view(agreement: Agreement) -> ByView:
             kind=seer.kind,
             name=seer.name,
             parties=seer.parties,
-            epsilon=None if seer.parties == (OUTSIDER,) else agreed.epsilon,
-            delta=None if seer.parties == (OUTSIDER,) else agreed.delta,
-            institution_facts=_facts(agreement, seer),
-            institution=_of_the_sum(agreement, seer),
+            epsilon=None if is_forger(seer) else agreed.epsilon,
+            delta=None if is_forger(seer) else agreed.delta,
+            institution_facts=institution_facts(agreement, seer),
+            institution=institution_epsilon(agreement, seer),
         )
-        for name, seer in _SEERS.items()
+        for name, seer in SEERS.items()
     )
     return ByView(units, views)
 
 
-def _of_the_sum(agreement: Agreement, seer: _Seer) -> float | None:
-    """Return the bound on one member's whole signal, where the sum protects institutions.
+def institution_epsilon(agreement: Agreement, seer: Seer) -> float | None:
+    """Return the bound of one run on a member's whole signal, where the sum protects institutions.
 
     A member knows its own share, so a teacher alone counts as colluding. Beyond ``max_colluding``
     only the member's own share is sure to be left.
     """
-    if agreement.institution_privacy is None or seer.parties == (OUTSIDER,):
+    if agreement.institution_privacy is None or is_forger(seer):
         return None
     view: View = "sum-and-colluding" if TEACHER in seer.parties else "sum"
     if seer.colluding in {"many", "all"}:
@@ -214,9 +229,13 @@ def _of_the_sum(agreement: Agreement, seer: _Seer) -> float | None:
     return epsilon_from_rho(share_plan(agreement).rho(view), agreement.promise.delta)
 
 
-def _facts(agreement: Agreement, seer: _Seer) -> tuple[str, ...]:
-    if seer.parties == (OUTSIDER,):
-        return ("none: it makes up what it shows",)
+def institution_facts(agreement: Agreement, seer: Seer) -> tuple[str, ...]:
+    """Return which facts about one teacher as an institution a view sees in a run, in words.
+
+    At most these: a run that ended early showed less.
+    """
+    if is_forger(seer):
+        return FORGER_FACTS
     found = [
         "the names of its classes, and that it takes part: they stand in the agreement",
         "whether it was selected: rosters are public",
@@ -227,7 +246,7 @@ def _facts(agreement: Agreement, seer: _Seer) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _score(agreement: Agreement, seer: _Seer) -> list[str]:
+def _score(agreement: Agreement, seer: Seer) -> list[str]:
     he, published = agreement.protection.he, agreement.publish.scores
     if agreement.institution_privacy is not None:
         return []  # it is zero, for everybody
@@ -238,7 +257,7 @@ def _score(agreement: Agreement, seer: _Seer) -> list[str]:
     return ["its place in the order of scores"] if published == "order" else []
 
 
-def _signals(agreement: Agreement, seer: _Seer) -> list[str]:
+def _signals(agreement: Agreement, seer: Seer) -> list[str]:
     """Return what is seen of a teacher's signals: the sum, a smaller sum, or the signal itself."""
     he, publish = agreement.protection.he, agreement.publish
     own = _own_signal(agreement)

@@ -7,7 +7,7 @@ from typing import Any
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.report import claims
-from secure_fedsa.report.markup import number, share
+from secure_fedsa.report.markup import counted, number, share
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
 
@@ -237,9 +237,10 @@ def institution_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
         "For one whole member the opened sum is differentially private, given the roster, with "
         f"epsilon {number(colluding.epsilon)} at delta {number(colluding.delta)}, for sums of the "
         f"same members in which its clipped signal becomes {becomes}. That is against everybody "
-        f"who sees the sum, with up to {selection.max_colluding} other members; without them it is "
-        f"{number(alone.epsilon)}. It rests on masks and encryption, and on {colluding.shares} "
-        "members that drew their shares of the noise, which is their word. Against all others "
+        f"who sees the sum, with up to {counted(selection.max_colluding, 'other member')}; without "
+        f"them it is {number(alone.epsilon)}. It rests on masks and encryption, and on "
+        f"{colluding.shares} members that drew their shares of the noise, which is their word. "
+        "Against all others "
         f"together it is {number(all_others.epsilon)}, from the member's own share alone: no "
         "promise worth the name. It is this run's: no ledger adds it up over runs. Not covered: "
         "that an institution takes part, the names of its classes, its ledger, that and when it "

@@ -61,7 +61,7 @@ def test_card_and_page_say_how_far_an_institution_is_hidden_and_what_that_rests_
     assert told["sum"] < told["sum-and-colluding"] <= 8.0 < told["everybody-else"]
     for text in (model_card(made, summary), html.unescape(report_html(made, summary))):
         assert HIDDEN in text
-        assert "with up to 1 other members" in text
+        assert "with up to 1 other member; without them" in text
         assert "on 7 members that drew their shares of the noise, which is their word" in text
         assert "no promise worth the name" in text
         assert "no ledger adds it up over runs" in text

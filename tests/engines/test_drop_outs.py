@@ -179,8 +179,13 @@ def test_exhausted_budget_refuses_before_any_charge_and_says_what_is_left(plain:
     first.execute()
     first.discard()
     run = plain.local_run()
-    with pytest.raises(RunAborted, match=r"Left: epsilon .*Nothing was charged"):
+    with pytest.raises(RunAborted, match=r"Left: epsilon .*Nothing was charged") as refused:
         run.execute()
+    told = str(refused.value)
+    assert told.count("Nothing was charged") == 1
+    assert "would also pass this data set (privacy.data_set_budget), 5 at delta 1e-05" in told
+    assert "budgets of" not in told  # both were promised: no agreement raises them
+    assert "begins with nothing spent of its own agreement_budget" in told
     assert all(len(s.ledger.books().charges) == 1 for s in run.sites.values() if s.ledger)
 
 
@@ -191,8 +196,11 @@ def test_a_later_agreement_cannot_pass_what_an_earlier_one_promised(plain: World
     first.execute()
     first.discard()
     plain.changes["privacy"] = {"agreement_budget": 50.0, "data_set_budget": 50.0}
-    with pytest.raises(RunAborted, match="this data set, by an earlier agreement, to epsilon"):
+    words = "this data set, by an earlier agreement, to epsilon"
+    with pytest.raises(RunAborted, match=words) as refused:
         plain.local_run().execute()
+    assert str(refused.value).count("Nothing was charged") == 1
+    assert "A new agreement" not in str(refused.value)  # it would not help
     assert all(len(s.ledger.books().charges) == 1 for s in first.sites.values() if s.ledger)
 
 

@@ -174,8 +174,11 @@ def test_a_budget_that_would_be_passed_stops_the_run_before_any_charge(tmp_path:
     world.changes["title"] = "Another one"
     with pytest.raises(RunAborted, match=r"privacy loss|budget") as refused:
         run(world)
-    assert "Nothing was charged" in str(refused.value)
-    assert str(tmp_path) not in str(refused.value)
+    told = str(refused.value)
+    assert told.count("Nothing was charged") == 1
+    assert "would also pass the student's labelled records, by an earlier agreement, 2.5" in told
+    assert "a budget of" not in told  # nobody can raise the earlier one
+    assert str(tmp_path) not in told
     with pytest.raises(BudgetError):
         ask(StudentLabels(tmp_path / STUDENT, world.agreement()))
     assert len(ledger(world).books().charges) == 1
@@ -385,8 +388,9 @@ def test_the_students_ledger_is_shown_as_the_students(tmp_path: Path) -> None:
     books = ledger(world).books()
     view = ledger_view(books, days={}, agreements=kept_agreements(tmp_path / STUDENT))
     assert (view.budget, view.budget_from) == (STUDENT_PROMISE.budget, "student_privacy.budget")
-    assert STUDENT not in view.seen_by
-    assert "student adds all of the noise" in view.why_the_same
+    bounded = {one.id: one.bounded for one in view.seen}
+    assert [name for name, holds in bounded.items() if not holds] == [STUDENT, "coalitions.forger"]
+    assert "student adds all of the noise" in view.claim.why
     (row,) = view.to_json()["by_run"]
     assert row["erasure_noted"] is None
     assert row["day"] is None

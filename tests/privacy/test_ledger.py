@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,43 @@ def test_a_passed_budget_is_refused_in_words(ledger: Ledger) -> None:
         "Nothing was charged",
     ):
         assert part in text
+    assert "a budget of" not in text.split("What fits")[1]  # all signed it: nobody raises it
     assert ledger.head() == head
+
+
+def test_a_refusal_under_an_agreement_names_what_binds_and_no_way_round(ledger: Ledger) -> None:
+    """If this fails, who is refused raises a budget that all signed, and is refused again."""
+    ledger.note("limit", {"epsilon": 1.2})
+    ledger.reserve("run-1", "agreement", HALF, Terms(1.0, DELTA), 1.1)
+    with pytest.raises(BudgetError) as refusal:
+        ledger.reserve("run-2", "agreement", ONE, Terms(1.0, DELTA), 1.1)
+    text = str(refusal.value)
+    assert "this agreement (privacy.agreement_budget) to epsilon" in text
+    assert "would also pass this data set (privacy.data_set_budget), 1.1 at delta 1e-05" in text
+    assert f"; and this data set (its own limit), 1.2 at delta {DELTA:g}." in text
+    assert "budget of 1 at" in text
+    assert "or more for" not in text
+    (noise,) = re.findall(r"What fits: the same run with a noise multiplier of (\S+) or more", text)
+    assert "a budget of" not in text.split("What fits")[1]
+    assert "A new agreement begins with nothing spent of its own agreement_budget" in text
+    assert "with all that was spent of what holds for all runs on the data set" in text
+    assert text.count("Nothing was charged") == 1
+    quieter = [DiscreteGaussianRelease(1.0, float(noise), 1)]
+    ledger.reserve("run-2", "agreement", quieter, Terms(1.0, DELTA), 1.1)  # it fits all of them
+
+
+def test_a_refusal_by_the_data_set_offers_no_new_agreement(ledger: Ledger) -> None:
+    """If this fails, a second agreement is signed that the same budget refuses."""
+    ledger.reserve("run-1", "agreement-a", HALF, Terms(1.0, DELTA), 1.0)
+    with pytest.raises(BudgetError) as refusal:
+        ledger.reserve("run-2", "agreement-b", ONE, Terms(9.0, DELTA), 1.0)
+    assert "a budget of" in str(refusal.value).split("What fits")[1]  # of a draft, it can be
+    assert "A new agreement" not in str(refusal.value)
+    ledger.reserve("run-2", "agreement-c", HALF, Terms(9.0, DELTA), 1.0)
+    with pytest.raises(BudgetError, match="this data set") as refusal:
+        ledger.reserve("run-3", "agreement-c", HALF, Terms(9.0, DELTA), 1.0)
+    # It was charged under: what it promised of the data set binds every later one.
+    assert "a budget of" not in str(refusal.value).split("Nothing was charged")[1]
 
 
 def test_the_data_sets_budget_counts_all_agreements(ledger: Ledger) -> None:

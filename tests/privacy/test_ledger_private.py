@@ -60,8 +60,8 @@ def test_a_use_outside_counts_in_every_total(tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match="this data set"):
         charge(ledger, "run", budget * 0.999)
     charge(ledger, "run", budget)
-    # The same description and events again were another use.
-    ledger.note("external", external_body("survey", composed([GAUSSIAN] * 3)))
+    # The same description and events again were another use, if somebody says so.
+    ledger.note("external", external_body("survey", composed([GAUSSIAN] * 3)), again=True)
     assert ledger.books().external[1].cost == outside
     assert Ledger.open(tmp_path / "state").books().spent().rho > 6 / 32
 
