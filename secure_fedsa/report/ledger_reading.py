@@ -224,7 +224,7 @@ def _remarks(
     if " and " in claim.unit.unit:
         remarks.append(
             "Agreements of different units or neighbours: their total bounds one record, added or "
-            "removed."
+            "removed, of somebody who has no other."
         )
     if missing := missing_texts(books, agreements):
         remarks.append(
