@@ -440,7 +440,7 @@ def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
 def main(folder: str, option: str = "", keys: str = "") -> int:
     if option == "--child": return child(folder)
     try:
-        names, bad, trust = {path.name for path in pathlib.Path(folder).iterdir()}, "", None
+        names = {path.name for path in pathlib.Path(folder).iterdir()}; bad = ""; trust: Any = None
         if not names & {"receipt.dsse.json", "summary.json", "transcript"}: raise ValueError(
             "it is no run folder")
         if keys: bad = "long" * (pathlib.Path(keys).stat().st_size > 1 << 20)
