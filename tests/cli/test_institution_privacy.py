@@ -194,7 +194,7 @@ def test_a_draft_that_hides_institutions_and_selects_some_is_refused(
 ) -> None:
     """Who is left out by a score would be told apart by the roster."""
     some = ("--select", "3", "--minimum-cohort", "3")
-    assert new(drafted, "--institution-epsilon", "8", *some, out="own/a.toml") == 1
+    assert new(drafted, "--institution-epsilon", "8", *some, out="own/a.toml") == 2
     said = capsys.readouterr().err
     assert "selection.select: is 3, not the 4 teachers" in said
     assert "would depend on single signals" in said
