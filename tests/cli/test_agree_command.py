@@ -175,10 +175,16 @@ def test_nobody_signs_with_another_key(
 
 
 def test_signing_makes_no_key(drafted: Path, capsys: Capture) -> None:
-    """A mistyped state folder must not become a new identity."""
-    assert sign(drafted, "absent") == 2
-    assert "no identity key" in capsys.readouterr().err
-    assert not (drafted / "states" / "absent").exists()
+    """A mistyped state folder must not become a new identity, nor be recommended as one."""
+    assert sign(drafted, "studnet") == 2
+    what, why, do = capsys.readouterr().err.splitlines()
+    assert what.endswith("studnet does not exist, so there is no identity key.")
+    assert why == "  Names like it there: student."
+    assert "Only a party that has no key yet" in do
+    assert not (drafted / "states" / "studnet").exists()
+    (drafted / "states" / "empty").mkdir()
+    assert sign(drafted, "empty") == 2
+    assert "empty holds no identity key." in capsys.readouterr().err
 
 
 def test_each_missing_and_strange_signature_is_named(signed: Path, capsys: Capture) -> None:

@@ -206,6 +206,16 @@ def test_what_no_agreement_can_hold_is_refused_before_the_encoder_is_fitted(
     assert not (drafted / "other").exists()
 
 
+def test_state_folders_in_a_mistyped_place_are_not_there(drafted: Path, capsys: Capture) -> None:
+    """Seven parties that make new keys are seven ledgers that begin anew."""
+    files = ("--data", str(drafted / "data"), "--out", str(drafted / "other" / "a.toml"))
+    assert main(["agree", "new", *files, "--states", str(drafted / "staets")]) == 2
+    what, why, do = capsys.readouterr().err.splitlines()
+    assert what.endswith("staets does not exist.")
+    assert why == "  Names like it there: states."
+    assert "keys new" not in do
+
+
 def test_a_place_that_cannot_be_written_is_refused_first(drafted: Path, capsys: Capture) -> None:
     """As above, of the last step."""
     capsys.readouterr()
