@@ -24,8 +24,8 @@ STAYS = (
     "student's one noisy summary, the student that was built"
 )
 MEANING = (
-    "Removed is what is no longer in the folder; only keys are overwritten before. Copies elsewhere, "
-    "in\nbackups, in snapshots and below the file system (flash memory) are beyond this."
+    "Removed is what is no longer in the folder; only keys are overwritten before. Copies "
+    "elsewhere, in\nbackups, in snapshots and below the file system (flash memory) are beyond this."
 )
 
 
@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
         help="remove from a state folder what is kept longer than agreed",
         description="Applies [retention] of an agreement that this party signed to its state "
         "folder, without\na run: lines of the local log, and a run that was cut off. The same is "
-        "done when a run\nbegins and ends. Exit code 0 if nothing that came of age is left in the folder, 1 "
-        "if\nsomething could not be removed.\n\n"
+        "done when a run\nbegins and ends. Exit code 0 if nothing that came of age is left in the "
+        "folder, 1 if\nsomething could not be removed.\n\n"
         f"Never touched: {STAYS}.\n"
         f"{MEANING}",
         epilog=EXAMPLE,
