@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import printable, whole
+from secure_fedsa.privacy.shown import at_least, at_most, percent_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ def _words(agreement: Agreement, result: AuditResult) -> list[str]:
     together = f" for {result.runs} runs together" if result.runs > 1 else ""
     lines = [
         (
-            f"Claim: epsilon {first.claim:.4g} at delta {result.delta:g} per {result.unit} "
+            f"Claim: epsilon {at_most(first.claim)} at delta {result.delta:g} per {result.unit} "
             f"({result.neighbours}){together}"
         ),
         f"  by {result.accountant}",
@@ -138,7 +139,8 @@ def _finding(finding: Finding) -> list[str]:
     for bound in finding.bounds:
         said = bound.reason
         if bound.epsilon is not None:
-            said = f"epsilon >= {bound.epsilon:.4g} ({bound.epsilon / finding.claim:.0%})"
+            share = percent_at_least(bound.epsilon / finding.claim)
+            said = f"epsilon >= {at_least(bound.epsilon)} ({share})"
         lines.append(f"    {_NAMES[bound.method]:<21} {said}")
     for check in finding.checks:
         state = "-" if check.p_value is None else "ALARM" if check.alarm else "ok"
@@ -153,7 +155,10 @@ def _own_size(findings: Iterable[Finding]) -> list[str]:
     for classes, own in sorted(found.items()):
         most = max(own.gdp_at_most, own.generic_at_most)
         planned = max(own.gdp, own.generic, own.parametric or 0.0)
-        said = f"epsilon >= {planned:.4g} if all comes out as planned, {most:.4g} if every guess is"
+        said = (
+            f"epsilon >= {at_least(planned)} if all comes out as planned, {at_least(most)} if "
+            "every guess is"
+        )
         if most == 0:
             said = "too few for any bound above 0 at this confidence, were every guess"
         lines.append(f"At the run's own size, {classes} classes: {said} right")

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from secure_fedsa.cli.runner import Finished
+from secure_fedsa.privacy.shown import at_most
 
 _ACCURACIES = {
     "student": "student (head on the public encoder)",
@@ -82,7 +83,7 @@ def _student(summary: dict[str, Any]) -> list[str]:
     if told is None:
         return []
     return [
-        f"The student's labelled records: epsilon {told['epsilon']:.4g}, once for all runs.",
+        f"The student's labelled records: epsilon {at_most(told['epsilon'])}, once for all runs.",
         "Baselines without teachers, made of them without noise, are not computed.",
     ]
 
@@ -93,8 +94,8 @@ def _institution(summary: dict[str, Any]) -> list[str]:
         return []
     return [
         (
-            f"A whole teacher in the sum: epsilon {told['sum-and-colluding']:.4g}, told with the "
-            "agreed number of colluding teachers, while masks and encryption hold."
+            f"A whole teacher in the sum: epsilon {at_most(told['sum-and-colluding'])}, told with "
+            "the agreed number of colluding teachers, while masks and encryption hold."
         ),
     ]
 
@@ -103,6 +104,6 @@ def _spent(summary: dict[str, Any]) -> str:
     if summary["epsilon"] is None:
         return "Spent: unbounded, at every teacher."
     return (
-        f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
+        f"Spent: epsilon {at_most(summary['epsilon'])} at delta {summary['delta']:g} per "
         f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
     )

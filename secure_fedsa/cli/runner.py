@@ -42,6 +42,7 @@ from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.plain_network import train_plain
 from secure_fedsa.models.teachers import Brought, PrivateData, TrainedModel
 from secure_fedsa.privacy.budgets import rounded_down, rounded_up
+from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.report.summary import RunFacts
 
 _PACKAGES = (
@@ -241,7 +242,8 @@ class Runner:
         spends = (
             "has NO DIFFERENTIAL PRIVACY"
             if accounting is None
-            else f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+            else f"spends epsilon {at_most(accounting.epsilon)} at delta {accounting.delta:g} a "
+            "teacher"
         )
         self.progress.say(
             f"Agreement {run.hash[:12]} signed by {len(run.agreement.parties)} parties; a run "

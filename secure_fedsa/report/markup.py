@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from secure_fedsa.privacy.shown import at_most
+
 _VOID = frozenset({"meta"})
 _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 _NO_DATA = "no test data"
@@ -139,10 +141,7 @@ def number(value: float | None) -> str:
     """
     if value is None:
         return "not computed"
-    if not math.isfinite(value) or value <= 0:
-        return f"{value:g}"
-    step = 10.0 ** (3 - math.floor(math.log10(value)))
-    return f"{math.ceil(value * step * (1 - 1e-12)) / step:.4g}".replace("e-0", "e-")
+    return at_most(value)
 
 
 def size(count: float) -> str:
