@@ -100,13 +100,14 @@ def _announced(agreement: Agreement, canaries: int, runs: int) -> str:
 
 def _words(agreement: Agreement, result: AuditResult) -> list[str]:
     from secure_fedsa.audit.canaries.audit import SHOWS, SHOWS_NOT
+    from secure_fedsa.planning import unit_words
 
     first = result.findings[0]
     together = f" for {result.runs} runs together" if result.runs > 1 else ""
     lines = [
         (
-            f"Claim: epsilon {at_most(first.claim)} at delta {result.delta:g} per {result.unit} "
-            f"({result.neighbours}){together}"
+            f"Claim: epsilon {at_most(first.claim)} at delta {result.delta:g} "
+            f"{unit_words.per_unit(agreement.promise)}{together}"
         ),
         f"  by {result.accountant}",
         (

@@ -6,7 +6,9 @@ import math
 import shlex
 from typing import Any
 
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.runner import Finished
+from secure_fedsa.planning import unit_words
 from secure_fedsa.privacy.shown import at_most
 
 _ACCURACIES = {
@@ -30,7 +32,7 @@ def outcome_text(finished: Finished) -> str:
     ]
     lines += [
         "",
-        _spent(summary),
+        _spent(summary, finished.agreement),
         *_student(summary),
         *_institution(summary),
         *summary.get("notices", ()),
@@ -100,10 +102,10 @@ def _institution(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _spent(summary: dict[str, Any]) -> str:
+def _spent(summary: dict[str, Any], agreement: Agreement) -> str:
     if summary["epsilon"] is None:
         return "Spent: unbounded, at every teacher."
     return (
-        f"Spent: epsilon {at_most(summary['epsilon'])} at delta {summary['delta']:g} per "
-        f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
+        f"Spent: epsilon {at_most(summary['epsilon'])} at delta {summary['delta']:g} "
+        f"{unit_words.per_unit(agreement.promise)}, at every teacher."
     )

@@ -127,6 +127,7 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
 
 def _privacy(agreement: Agreement, found: Plan) -> list[str]:
     from secure_fedsa.cli.terms import institution_promised, student_promised
+    from secure_fedsa.planning import unit_words
     from secure_fedsa.privacy.training_check import TrainingCheck
     from secure_fedsa.report.notices import notices
 
@@ -143,8 +144,8 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
         )
     return [
         (
-            f"Privacy: epsilon {at_most(check.epsilon)} at delta {check.delta:g} per "
-            f"{privacy.unit} ({privacy.neighbours}) and run, at each teacher"
+            f"Privacy: epsilon {at_most(check.epsilon)} at delta {check.delta:g} "
+            f"{unit_words.per_unit(privacy)} and run, at each teacher"
         ),
         f"  {found_by} by {check.accountant}; {others}",
         (

@@ -86,6 +86,7 @@ class Finished:
 
     Attributes:
         out: The run folder.
+        agreement: The agreement of the run.
         summary: What summary.json says.
         members: The teachers whose sum was opened.
         workshop: The student's.
@@ -95,6 +96,7 @@ class Finished:
     """
 
     out: Path
+    agreement: Agreement
     summary: dict[str, Any]
     members: tuple[str, ...]
     workshop: StudentWorkshop
@@ -176,7 +178,13 @@ class Runner:
                 self._write(files)
                 signing = self._seconds() - facts.total_seconds
                 finished = Finished(
-                    self.out, summary, facts.roster.members, workshop, exam, signing
+                    self.out,
+                    job.agreement,
+                    summary,
+                    facts.roster.members,
+                    workshop,
+                    exam,
+                    signing,
                 )
                 if after is not None:
                     after(finished)

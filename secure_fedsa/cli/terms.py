@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.planning import Plan
+from secure_fedsa.planning import Plan, unit_words
 from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.report.notices import notices
 
@@ -90,12 +90,10 @@ def promised(agreement: Agreement, planned: Plan) -> list[str]:
     accounting, privacy = planned.accounting, agreement.privacy
     if accounting is None or privacy is None:
         return ["  Route encryption-only: no epsilon, no budget"]
-    counted = "1 record" if privacy.max_records == 1 else f"{privacy.max_records} records"
-    unit = privacy.unit if privacy.unit == "record" else f"person ({counted})"
     return [
         (
             f"  A run spends epsilon {at_most(accounting.epsilon)} at delta {privacy.delta:g} "
-            f"per {unit} ({privacy.neighbours}) at each teacher, by {agreement.route};"
+            f"{unit_words.per_unit(privacy)} at each teacher, by {agreement.route};"
         ),
         (
             f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "

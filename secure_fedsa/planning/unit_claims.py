@@ -12,6 +12,7 @@ from typing import Any
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.messages import STUDENT
+from secure_fedsa.planning import unit_words
 from secure_fedsa.privacy import accountant, groups, shared_noise, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import (
@@ -145,7 +146,7 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
     elif agreement.promise.unit == "person":
         why = "The same training: one record of a person is in it at most."
         promised.append(
-            _claim(agreement, "one-record", "one record", _amounts(events), _held(events), why)
+            _claim(agreement, "one-record", unit_words.RECORD, _amounts(events), _held(events), why)
         )
     else:
         promised += _larger_than_trained_for(agreement, events)
@@ -155,15 +156,10 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
 
 def _agreed(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
     promise = agreement.promise
+    unit = unit_words.agreed_unit(promise)
     if promise.unit == "record":
-        unit, why = "one record", "The mechanism is accounted for it."
+        why = "The mechanism is accounted for it."
     else:
-        counted = (
-            "1 record counts"
-            if promise.max_records == 1
-            else f"{promise.max_records} records count"
-        )
-        unit = f"one person, of whom at most {counted}"
         why = (
             "The software counts no more records of a person, by the ids in the teacher's data; "
             "that the ids are right is the teacher's word."
@@ -182,7 +178,9 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
             touched = differing_coordinates(plan.shape, promise.neighbours)
             single[name] = DiscreteGaussianRelease(reach, plan.event.noise_scale, touched)
         why = "The same noise, for the sensitivity of one record."
-        return [_claim(agreement, "one-record", "one record", _amounts(single), _held(single), why)]
+        return [
+            _claim(agreement, "one-record", unit_words.RECORD, _amounts(single), _held(single), why)
+        ]
     found = []
     for records in LARGER_PERSONS:
         grown = {
@@ -193,7 +191,7 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
             _claim(
                 agreement,
                 f"person-with-{records}-records",
-                f"one person with at most {records} records",
+                unit_words.person_with(records),
                 {name: Amount.of(events) for name, events in held.items()},
                 held,
                 f"Group privacy: {records} records move a summary {records} times as far. It holds "
@@ -223,8 +221,10 @@ def _larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> 
         found.append(
             UnitClaim(
                 id=f"person-with-{records}-records",
-                unit=f"one person with at most {records} records",
-                neighbours=_neighbours(agreement, f"one person with at most {records} records"),
+                unit=unit_words.person_with(records),
+                neighbours=unit_words.neighbours(
+                    agreement.promise, unit_words.person_with(records)
+                ),
                 epsilon=epsilon,
                 delta=delta,
                 curve=curve,
@@ -240,9 +240,7 @@ def _larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> 
 
 
 def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
-    unit = "one person with the agreed unit's records at every teacher"
-    if agreement.promise.unit == "record":
-        unit = "one person with one record at every teacher"
+    unit = unit_words.at_every_teacher(agreement.promise)
     try:
         amount = Amount.of(events.values())
         amount.epsilon(agreement.promise.delta)
@@ -318,7 +316,7 @@ def _student(agreement: Agreement) -> UnitClaim:
 
 def _unprotected(events: dict[str, Event]) -> UnitClaim:
     claim = _none(
-        "agreed-unit", "one record", "NO DIFFERENTIAL PRIVACY: the agreement promises none."
+        "agreed-unit", unit_words.RECORD, "NO DIFFERENTIAL PRIVACY: the agreement promises none."
     )
     return replace(claim, events=_held(events))
 
@@ -342,7 +340,7 @@ def _claim(
     return UnitClaim(
         id=name,
         unit=unit,
-        neighbours=_neighbours(agreement, unit),
+        neighbours=unit_words.neighbours(agreement.promise, unit),
         epsilon=dict(curve)[delta],
         delta=delta,
         curve=curve,
@@ -375,8 +373,3 @@ def _larger(one: float | None, other: float | None) -> float | None:
 
 def _deltas(agreed: float) -> tuple[float, ...]:
     return tuple(sorted({*DELTAS, agreed}, reverse=True))
-
-
-def _neighbours(agreement: Agreement, unit: str) -> str:
-    verb = "adding or removing" if agreement.promise.neighbours == "add-remove" else "replacing"
-    return f"data sets that differ by {verb} {unit}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
+from secure_fedsa.planning import unit_words
 from secure_fedsa.report import claims
 from secure_fedsa.report.markup import number, share
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
@@ -153,19 +154,12 @@ def outcome(summary: dict[str, Any]) -> str:
 
 def unit(facts: RunFacts) -> str:
     """Return the privacy unit in words."""
-    promise = facts.agreement.promise
-    if promise.unit == "record":
-        return "one record"
-    if promise.max_records == 1:
-        return "one person, of whom one record counts"
-    return f"one person with up to {promise.max_records} records"
+    return unit_words.agreed_unit(facts.agreement.promise)
 
 
 def neighbours(facts: RunFacts) -> str:
     """Return the neighbour relation in words."""
-    if facts.agreement.promise.neighbours == "add-remove":
-        return f"data sets that differ by adding or removing {unit(facts)}"
-    return f"data sets that differ by replacing {unit(facts)}"
+    return unit_words.neighbours(facts.agreement.promise)
 
 
 def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:

@@ -460,7 +460,11 @@ def changed(**clauses: Any) -> dict[str, Answer]:
 @pytest.mark.parametrize(
     ("clauses", "question", "said"),
     [
-        ({"privacy__unit": "person", "privacy__max_records": 3}, "unit", "up to 3 records"),
+        (
+            {"privacy__unit": "person", "privacy__max_records": 3},
+            "unit",
+            "of whom at most 3 records count",
+        ),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "unit", "two persons"),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "sensitivity", "unit: 3"),
         ({"privacy__neighbours": "replace-one"}, "neighbours", "replacing one record"),

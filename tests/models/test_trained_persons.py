@@ -109,7 +109,7 @@ def test_a_whole_run_promises_it_and_says_so(tmp_path: Path) -> None:
     folder = made.write(tmp_path / "run")
     assert verify_folder(folder, made.keys).identities_checked
     assert made.summary["privacy_unit"] == "person"
-    assert "one person, of whom one record counts" in (folder / "report.html").read_text()
+    assert "one person, of whom at most 1 record counts" in (folder / "report.html").read_text()
     claims = {claim.id: claim for claim in unit_claims(made.agreement)}
     assert "of whom at most 1 record counts" in claims["agreed-unit"].unit
     assert claims["one-record"].epsilon == claims["agreed-unit"].epsilon
