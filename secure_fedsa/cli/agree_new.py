@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secure_fedsa.cli.parsing import add_parser, finite, positive, whole
-from secure_fedsa.errors import StorageError, UsageError
+from secure_fedsa.errors import StorageError, UsageError, counted
 
 EXAMPLE = """\
 examples:
@@ -303,7 +303,7 @@ def _new(arguments: argparse.Namespace) -> int:
         [
             f"Probes: {public.source}, {shape}, {public.probes.dtype}.",
             "The encoder was fitted to them; its own are dimension, clip_norm and saliency.unit.",
-            f"Drafted for teachers with some {choices.records} records.",
+            f"Drafted for teachers with some {counted(choices.records, 'record')}.",
         ],
     )
     assert parse(text) == agreement

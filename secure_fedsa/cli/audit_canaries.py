@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import printable, whole
+from secure_fedsa.errors import counted
 from secure_fedsa.privacy.shown import at_least, at_most, percent_at_least
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def run(options: argparse.Namespace) -> int:
 def _announced(agreement: Agreement, canaries: int, runs: int) -> str:
     many = f" in {runs} runs" if runs > 1 else ""
     if agreement.training is not None:
-        return f"{canaries:,} canaries{many}, {agreement.training.steps:,} steps a training"
+        return (
+            f"{canaries:,} canaries{many}, {counted(agreement.training.steps, 'step')} a training"
+        )
     values = canaries * (agreement.encoder.dimension + 1) * runs
     seconds = values / _VALUES_A_SECOND
     return (
@@ -162,7 +165,7 @@ def _own_size(findings: Iterable[Finding]) -> list[str]:
         )
         if most == 0:
             said = "too few for any bound above 0 at this confidence, were every guess"
-        lines.append(f"At the run's own size, {classes} classes: {said} right")
+        lines.append(f"At the run's own size, {counted(classes, 'class', 'classes')}: {said} right")
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser, printable, whole
 from secure_fedsa.cli.refusals import tell
+from secure_fedsa.errors import counted
 from secure_fedsa.privacy.shown import at_most, tenths_left
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _about_seconds(records: int | None, *, models: bool) -> str:
             if records
             else "the student's training, and reading records (for that, name --encoder)"
         )
-    of = f" with {records} records a teacher" if records else ""
+    of = f" with {counted(records, 'record')} a teacher" if records else ""
     return (
         f"  Seconds are estimated on this machine{of}, without waiting, network and\n  {without}."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.planning import Plan, unit_words
 from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.report.notices import notices
@@ -45,11 +46,11 @@ def kept(agreement: Agreement) -> list[str]:
     agreed = agreement.retention
     if agreed is None:
         return []
-    lines = f"{agreed.local_log_days} days" if agreed.local_log_days else "until a run's end"
+    lines = counted(agreed.local_log_days, "day") if agreed.local_log_days else "until a run's end"
     return [
         (
             f"Kept at most: lines of local logs {lines}; a run that was cut off "
-            f"{agreed.unfinished_days} days; ledgers and release logs for ever"
+            f"{counted(agreed.unfinished_days, 'day')}; ledgers and release logs for ever"
         )
     ]
 
@@ -97,6 +98,10 @@ def promised(agreement: Agreement, planned: Plan) -> list[str]:
         ),
         (
             f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "
-            f"{planned.runs_in_budget} runs), {privacy.data_set_budget:g} for a data set"
+            f"{_room(planned)}), {privacy.data_set_budget:g} for a data set"
         ),
     ]
+
+
+def _room(planned: Plan) -> str:
+    return "nothing" if planned.runs_in_budget is None else counted(planned.runs_in_budget, "run")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
-from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.errors import PrivacyParameterError, counted
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning import unit_words
 from secure_fedsa.privacy import accountant, groups, shared_noise, training_accountant
@@ -273,6 +273,8 @@ def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
     event, delta = share_plan(agreement), agreement.promise.delta
     shares, rho = event.shares(view), event.rho(view)
     name, who, why = _INSTITUTION[view]
+    noise = "of the members' noise"
+    counting = counted(shares, f"share {noise} counts", f"shares {noise} count")
     becomes = "zero" if event.neighbours == "member-to-zero" else "any other within the norm"
     return UnitClaim(
         id=name,
@@ -285,7 +287,7 @@ def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
         events={},
         accountant=shared_noise.NAME,
         accountant_version=shared_noise.VERSION,
-        why=f"{shares} shares of the members' noise count. {why} {GIVEN_THE_ROSTER}",
+        why=f"{counting}. {why} {GIVEN_THE_ROSTER}",
         shared=event,
     )
 

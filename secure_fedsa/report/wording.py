@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
 from secure_fedsa.planning import unit_words
 from secure_fedsa.report import claims
@@ -226,12 +227,13 @@ def institution_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
         )
     promise, selection = facts.agreement.institution_promise, facts.agreement.selection
     alone, colluding, all_others = facts.plan.institution
+    others = counted(selection.max_colluding, "other member")
     becomes = "zero" if promise.neighbours == "member-to-zero" else "any other within the norm"
     return (
         "For one whole member the opened sum is differentially private, given the roster, with "
         f"epsilon {number(colluding.epsilon)} at delta {number(colluding.delta)}, for sums of the "
         f"same members in which its clipped signal becomes {becomes}. That is against everybody "
-        f"who sees the sum, with up to {selection.max_colluding} other members; without them it is "
+        f"who sees the sum, with up to {others}; without them it is "
         f"{number(alone.epsilon)}. It rests on masks and encryption, and on {colluding.shares} "
         "members that drew their shares of the noise, which is their word. Against all others "
         f"together it is {number(all_others.epsilon)}, from the member's own share alone: no "

@@ -62,7 +62,7 @@ def test_card_and_page_say_how_far_an_institution_is_hidden_and_what_that_rests_
     assert told["sum"] < told["sum-and-colluding"] <= 8.0 < told["everybody-else"]
     for text in (model_card(made, summary), html.unescape(report_html(made, summary))):
         assert HIDDEN in text
-        assert "with up to 1 other members" in text
+        assert "with up to 1 other member; without" in text
         assert "on 7 members that drew their shares of the noise, which is their word" in text
         assert "no promise worth the name" in text
         assert "no ledger adds it up over runs" in text
@@ -127,7 +127,7 @@ def test_an_institutions_claims_have_figures_events_and_accountant() -> None:
     assert len(found) == 3
     for claim, shares in zip(found.values(), (7, 8, 1), strict=True):
         assert claim.to_dict()["events"] == {"sum": [event.to_dict()]}
-        assert claim.why.startswith(f"{shares} shares")
+        assert claim.why.startswith(f"{shares} share{'s' * (shares > 1)} of")
         assert "signal becomes zero" in claim.neighbours
         assert "sum of discrete Gaussians" in claim.accountant
         assert dict(claim.curve)[claim.delta or 0.0] == claim.epsilon
