@@ -111,8 +111,8 @@ def _check(arguments: argparse.Namespace) -> int:
         encoder_near(arguments.agreement, agreement)
         planned = found
         states = files.signature_states(agreement)
-    except AgreementError as error:
-        broken = error
+    except AgreementError as refusal:
+        broken = refusal
     wrong = _of_signatures(states) + ([] if trust is None else _of_identities(agreement, trust))
     verdict = _verdict(broken, wrong)
     digest = agreement_hash(agreement) if planned else None

@@ -170,8 +170,8 @@ def opened_conflict(
         return None
     return (
         "An earlier sum over the same data sets differs from it by "
-        f"{counted(len(conflict), 'teacher')}; the difference of the two sums would show too few of "
-        "them."
+        f"{counted(len(conflict), 'teacher')}; the difference of the two sums would show too few "
+        "of them."
     )
 
 
