@@ -20,7 +20,7 @@ examples:
   secure-fedsa agree check agreement.toml --trust keys.toml
 
 verdicts: complete; incomplete (signatures are missing, those that are there hold);
-signatures do not hold; cannot hold (a promise of the text).
+signatures do not hold; somebody who is no party signed; cannot hold (a promise of the text).
 With --trust also: identities do not match; identities not all known.
 """
 
@@ -64,7 +64,7 @@ _WORDS = {
 }
 _VERDICTS = {
     "wrong": "signatures do not hold",
-    "not a party": "signatures do not hold",
+    "not a party": "somebody who is no party signed",
     "missing": "incomplete",
     "another key": "identities do not match",
     "unknown key": "identities not all known",

@@ -198,6 +198,7 @@ def test_each_missing_and_strange_signature_is_named(signed: Path, capsys: Captu
     assert code == 1
     assert found["signatures"]["key-holder"] == "missing"
     assert found["signatures"]["passer-by"] == "not a party"
+    assert found["verdict"] == "somebody who is no party signed, incomplete"
     assert [problem["clause"] for problem in found["problems"]] == [
         "signatures.key-holder",
         "signatures.passer-by",
