@@ -87,11 +87,16 @@ def _erase(arguments: argparse.Namespace) -> int:
 
 def _tell(party: str, day: str, removed: list[str], kept: tuple[Kept, ...]) -> None:
     for item in removed:
-        print(f"{party}, {day}: no longer in the state folder: {item}")
+        print(f"{party}, {day}: no longer in the state folder: {_read(item)}")
     for entry in kept:
-        print(printable(f"{party}, {day}: NOT removed: {entry.item}. {entry.why}"))
+        print(printable(f"{party}, {day}: NOT removed: {_read(entry.item)}. {entry.why}"))
     print(f"Never touched: {STAYS}.")
     print(MEANING)
+
+
+def _read(item: str) -> str:
+    """Return an item as people read it; in ledgers and JSON its spelling stays."""
+    return item.replace(" 1 days", " 1 day")
 
 
 def _agreed(agreement: Agreement) -> Retention:

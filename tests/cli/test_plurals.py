@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from secure_fedsa.agreement import Retention
+from secure_fedsa.cli.erase import _tell
 from secure_fedsa.cli.terms import kept, promised
+from secure_fedsa.engines.retention import log_item
 from secure_fedsa.errors import counted
 from secure_fedsa.planning import plan
 from secure_fedsa.planning.unit_claims import unit_claims
@@ -27,6 +31,14 @@ def test_a_day_is_one_day() -> None:
     days = replace(runs.agreement(), retention=Retention(1, 1))
     (line,) = kept(days)
     assert "lines of local logs 1 day; a run that was cut off 1 day;" in line
+
+
+def test_what_was_erased_after_a_day_was_erased_after_one_day(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As above, of what an operator files."""
+    _tell("student", "2026-01-02", [log_item(Retention(1, 1))], ())
+    assert "local log after 1 day\n" in capsys.readouterr().out
 
 
 def test_a_share_alone_is_one_share() -> None:
