@@ -86,6 +86,15 @@ class HeadroomError(SecureFedsaError):
     exit_code = 2
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, which has an s (or is ``plural``) unless there is one of it.
+
+    >>> counted(1, "run"), counted(0, "run"), counted(1200, "noisy run")
+    ('1 run', '0 runs', '1,200 noisy runs')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def resting_on(clause: str) -> str:
     """Return the sentence that names the entry of the agreement behind a refusal.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+import secure_fedsa
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_file import read_agreement
-from secure_fedsa.planning import check_promises
+from secure_fedsa.cli.terms import terms
+from secure_fedsa.planning import check_promises, plan, unit_words
 from secure_fedsa.planning.unit_claims import DELTAS, UnitClaim, unit_claims
 from secure_fedsa.privacy.accountant import epsilon_of
 from secure_fedsa.privacy.amounts import Amount
@@ -133,3 +137,43 @@ def test_institutions_and_the_student_are_said_to_be_unprotected(name: str) -> N
     for unit in ("institution", "student-record"):
         assert claims(name)[unit].epsilon is None
     assert "NOT protected" in claims(name)["student-record"].why
+
+
+@pytest.mark.parametrize("name", WITH_PRIVACY)
+def test_who_signs_and_who_reads_are_told_of_one_unit(name: str) -> None:
+    """If this fails, an officer compares two spellings and wonders which of them was promised."""
+    agreement = example(name)
+    unit = unit_words.agreed_unit(agreement.promise)
+    assert claims(name)["agreed-unit"].unit == unit
+    assert claims(name)["agreed-unit"].neighbours.endswith(unit)
+    (line,) = [line for line in terms(agreement, plan(agreement)) if "A run spends" in line]
+    assert unit.removeprefix("one ") in line
+
+
+def texts(source: str) -> list[str]:
+    """Return the texts of a module without its docstrings, parts of formatted ones apart."""
+    tree = ast.parse(source)
+    said = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+
+
+def test_units_are_spelled_in_one_module() -> None:
+    """If this fails, the next page spells the unit in a way of its own again."""
+    spelled = re.compile(r"one person,? (with|of whom)|adding or removing|per (record|person) \(")
+    package = Path(secure_fedsa.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "ledger" not in path.name and any(map(spelled.search, texts(path.read_text("utf-8"))))
+    }
+    assert found == {"planning/unit_words.py"}

@@ -440,7 +440,9 @@ def verify(folder: pathlib.Path, trust: dict[str, str] | None = None) -> str:
 def main(folder: str, option: str = "", keys: str = "") -> int:
     if option == "--child": return child(folder)
     try:
-        next(pathlib.Path(folder).iterdir(), None); bad = ""; trust: Any = None
+        names = {path.name for path in pathlib.Path(folder).iterdir()}; bad = ""; trust: Any = None
+        if not names & {"receipt.dsse.json", "summary.json", "transcript"}: raise ValueError(
+            "it is no run folder")
         if keys: bad = "long" * (pathlib.Path(keys).stat().st_size > 1 << 20)
         if keys: table = tomllib.loads(pathlib.Path(keys).read_text()); trust = table.pop("keys")
         if keys: bad += "".join([*table, *(re.sub("^[0-9a-f]{64}", "", x) for x in trust.values())])

@@ -17,13 +17,16 @@ from types import TracebackType
 from typing import Self
 
 from secure_fedsa.audit.failures import require
-from secure_fedsa.audit.layout import FOLDERS, LIMITS, check_layout
+from secure_fedsa.audit.layout import FOLDERS, LIMITS, TRANSCRIPT, check_layout
+from secure_fedsa.engines.run_folder import SUMMARY_FILE
 from secure_fedsa.errors import UsageError, VerificationError
 from secure_fedsa.messages import MOST_MESSAGES
+from secure_fedsa.report.receipt import FILE_NAME as RECEIPT_FILE
 from secure_fedsa.roles.refusals import shown
 
 _CHUNK = 2**20
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_RUN_MARKS = (RECEIPT_FILE, SUMMARY_FILE, TRANSCRIPT)
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 # Ledgers are one a teacher, and a teacher sends several messages.
 _MOST_ENTRIES = MOST_MESSAGES + len(LIMITS) + len(FOLDERS)
@@ -33,7 +36,7 @@ class Folder:
     """The files of a run folder; use it as a context.
 
     Raises:
-        UsageError: If ``path`` is no folder that can be read.
+        UsageError: If ``path`` is no folder that can be read, or has none of what marks a run's.
         VerificationError: If it holds anything that a run folder does not hold.
     """
 
@@ -51,6 +54,7 @@ class Folder:
                 do="Name a run folder.",
             ) from error
         try:
+            self._check_marks(path)
             self._scan()
             check_layout(self._sizes)
             self._names = tuple(sorted(self._sizes))
@@ -99,6 +103,22 @@ class Folder:
 
     def _remember(self, name: str, digest: str) -> None:
         require(self._hashes.setdefault(name, digest) == digest, name, _CHANGED)
+
+    def _check_marks(self, path: Path) -> None:
+        """Refuse a folder that is no run's: a mistyped path is not a run that lost its files."""
+        for name in _RUN_MARKS:
+            try:
+                os.stat(name, dir_fd=self._open[""], follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unreadable(name, error) from error
+            return  # whatever it is, the layout judges it
+        raise UsageError(
+            f"{path} is no run folder.",
+            why=f"None of {', '.join(_RUN_MARKS)} is in it.",
+            do="Name the folder that `secure-fedsa run` or `demo` wrote with --out.",
+        )
 
     def _scan(self) -> None:
         """List the folder and its two folders; nothing is opened but those."""

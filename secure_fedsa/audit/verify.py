@@ -112,7 +112,7 @@ def verify_folder(folder: Path, trust: Mapping[str, str] | None = None) -> Verdi
 
     Raises:
         VerificationError: At the first check that fails, with its file and reason.
-        UsageError: If ``folder`` is no folder that can be read.
+        UsageError: If ``folder`` is no run folder, or none that can be read.
         StorageError: If this machine lacks the room to check ciphertexts.
     """
     with Folder(folder) as evidence:

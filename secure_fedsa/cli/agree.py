@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secure_fedsa.cli import agree_new
+from secure_fedsa.cli import agree_check, agree_new
 from secure_fedsa.cli.parsing import add_parser, printable
-from secure_fedsa.cli.refusals import described, tell
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
-    from secure_fedsa.errors import AgreementError
 
 EXAMPLE = """\
 examples:
@@ -51,20 +49,7 @@ def add(commands: Any) -> None:
     )
     sign.add_argument("--json", action="store_true", help="print who signed what as JSON")
     sign.set_defaults(action=_sign)
-    check = add_parser(
-        actions,
-        "check",
-        help="say who signed, and whether all of it holds",
-        description="Exit code 0 if every party signed and all promises hold, 1 if not, 2 if\n"
-        "the file cannot be read as an agreement.",
-        epilog=EXAMPLE,
-    )
-    check.add_argument("agreement", metavar="FILE", type=Path, help="the agreement's file")
-    check.add_argument(
-        "--trust", metavar="keys.toml", type=Path, help="keys.toml: keys that came by another way"
-    )
-    check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    check.set_defaults(action=_check)
+    agree_check.add(actions)
 
 
 def _sign(arguments: argparse.Namespace) -> int:
@@ -134,85 +119,6 @@ def _party_of(agreement: Agreement, key: str, arguments: argparse.Namespace) -> 
             do="Name the state folder of the party that signs, or have its key put into the "
             "agreement.",
         )
-    return found
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from secure_fedsa.audit.trust import read_trust
-    from secure_fedsa.cli import agreement_file as files
-    from secure_fedsa.cli.encoder_file import encoder_near
-    from secure_fedsa.cli.terms import terms
-    from secure_fedsa.errors import AgreementError
-    from secure_fedsa.planning import plan
-
-    agreement = files.read_agreement(arguments.agreement).agreement
-    trust = read_trust(arguments.trust) if arguments.trust else None
-    problems: list[AgreementError] = []
-    planned, states = None, {}
-    try:
-        found = plan(agreement)
-        encoder_near(arguments.agreement, agreement)
-        planned = found
-        states = files.signature_states(agreement)
-        problems = _of_signatures(states)
-    except AgreementError as error:
-        problems = [error]
-    if trust is not None:
-        problems += _of_identities(agreement, trust, arguments.trust)
-    verdict = "complete" if not problems else "incomplete" if planned else "cannot hold"
-    if arguments.json:
-        values = {
-            "agreement": _hash(agreement) if planned else None,
-            "title": agreement.title,
-            "verdict": verdict,
-            "signatures": states,
-            "identities_checked": trust is not None,
-            "problems": [described(problem) for problem in problems],
-        }
-        print(json.dumps(values, indent=2))
-    elif planned:
-        print(f"Agreement {_hash(agreement)}: {printable(agreement.title)}")
-        print("\n".join(terms(agreement, planned)))
-        print("\n".join(f"  {state:<11} {printable(name)}" for name, state in states.items()))
-        whom = "not checked" if trust is None else f"checked against {arguments.trust}"
-        print(f"Verdict: {verdict}, identities {whom}.")
-    for problem in problems:
-        tell(problem)
-    return 1 if problems else 0
-
-
-def _of_signatures(states: dict[str, Any]) -> list[AgreementError]:
-    from secure_fedsa.cli.agreement_file import SignedTextError
-
-    words = {
-        "missing": ("is missing.", "Have {} sign."),
-        "wrong": (
-            "does not verify: the text was changed after it, or another key signed.",
-            "Have {} read the agreement and sign it again.",
-        ),
-        "not a party": ("is not a party of this agreement.", "Take the line of {} out."),
-    }
-    return [
-        SignedTextError(f"signatures.{name}", words[state][0], do=words[state][1].format(name))
-        for name, state in states.items()
-        if state in words
-    ]
-
-
-def _of_identities(agreement: Agreement, trust: dict[str, str], path: Path) -> list[AgreementError]:
-    from secure_fedsa.cli.agreement_file import SignedTextError
-
-    found: list[AgreementError] = []
-    for name, party in agreement.parties.items():
-        if trust.get(name) != party.key:
-            what = f"is not in {path}." if name not in trust else f"is another in {path}."
-            found.append(
-                SignedTextError(
-                    f"parties.{name}.key",
-                    what,
-                    do=f"Ask {name}, by another way than this file, which key is its own.",
-                )
-            )
     return found
 
 

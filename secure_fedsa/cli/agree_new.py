@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from secure_fedsa.cli.parsing import add_parser, finite, positive, whole
-from secure_fedsa.errors import StorageError, UsageError
-
-if TYPE_CHECKING:
-    from secure_fedsa.cli.drafting import Choices
-    from secure_fedsa.cli.public_part import PublicPart
+from secure_fedsa.errors import StorageError, UsageError, counted
 
 EXAMPLE = """\
 examples:
@@ -31,9 +28,6 @@ KEY is what `secure-fedsa keys new` prints. parties.toml holds, for each party, 
   classes = ["healthy", "pneumonia"]    # of a teacher, in the order of its labels
 """
 ENCODER_FILE = "encoder.safetensors"
-
-_LARGEST_SHARE = 0.1  # of one record, that delta may give away without a warning
-_LARGEST_USUAL = 10.0
 
 
 def add(actions: Any) -> None:
@@ -275,6 +269,10 @@ def _new(arguments: argparse.Namespace) -> int:
                 why="Somebody may have signed it, or hold its hash.",
                 do="Name another --out (a folder for each agreement), or move it away.",
             )
+    from secure_fedsa.cli import agree_choices
+
+    agree_choices.check_options(arguments)
+    _check_place(out)
     from secure_fedsa.agreement import parse
     from secure_fedsa.cli.agreement_text import to_text
     from secure_fedsa.cli.drafting import draft, encoder_spec
@@ -289,12 +287,14 @@ def _new(arguments: argparse.Namespace) -> int:
     public = public_part(arguments.data, arguments.probes)
     parties = gather(arguments, public.classes)
     teachers = sum(party.role == "teacher" for party in parties.values())
-    choices = _choices(arguments, public, teachers)
+    choices = agree_choices.choices(arguments, public, teachers)
+    spec, probes_sha256 = encoder_spec(choices, len(public.probes)), probes_hash(public.probes)
+    agree_choices.check_before(choices, parties, spec.dimension, probes_sha256)
     print(f"Fitting the public encoder to {len(public.probes)} probes", file=sys.stderr)
-    encoder = PublicEncoder.fit(public.probes, encoder_spec(choices, len(public.probes)))
-    agreement = draft(choices, parties, encoder, probes_hash(public.probes))
+    encoder = PublicEncoder.fit(public.probes, spec)
+    agreement = draft(choices, parties, encoder, probes_sha256)
     planned = plan(agreement)
-    for warning in _odd(choices):
+    for warning in agree_choices.odd(choices):
         print(f"WARNING: {warning}", file=sys.stderr)
     shape = " x ".join(map(str, public.probes.shape))
     text = to_text(
@@ -302,7 +302,7 @@ def _new(arguments: argparse.Namespace) -> int:
         [
             f"Probes: {public.source}, {shape}, {public.probes.dtype}.",
             "The encoder was fitted to them; its own are dimension, clip_norm and saliency.unit.",
-            f"Drafted for teachers with some {choices.records} records.",
+            f"Drafted for teachers with some {counted(choices.records, 'record')}.",
         ],
     )
     assert parse(text) == agreement
@@ -326,94 +326,19 @@ def _new(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _odd(choices: Choices) -> list[str]:
-    """Return what is allowed and hardly meant, in words."""
-    found: list[str] = []
-    if choices.route == "encryption-only":
-        return found
-    if choices.delta * choices.records >= _LARGEST_SHARE:
-        found.append(
-            f"with delta {choices.delta:g} a mechanism may give away one of some "
-            f"{choices.records} records whole. Take a delta well below one over the number of "
-            "records (--delta)."
-        )
-    if choices.epsilon > _LARGEST_USUAL:
-        found.append(
-            f"epsilon {choices.epsilon:g} promises little: whoever sees the result may become "
-            "nearly certain of a record."
-        )
-    return found
-
-
-def _choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) -> Choices:
-    from secure_fedsa.agreement import Publish
-    from secure_fedsa.cli.drafting import SELECT, Choices, asked, usual_form
-
-    encrypted = arguments.encryption == "on"
-    # Without differential privacy nothing else stands between the sum and whoever reads it.
-    usual = "no" if arguments.route == "encryption-only" else "yes"
-    sums = (arguments.publish_sums or usual) == "yes"
-    # Uploads that are not encrypted would show a sum that stays sealed.
-    ciphertexts = arguments.publish_ciphertexts or ("yes" if encrypted or sums else "no")
-    serves = encrypted and sums and ciphertexts == "yes"
-    answers = None
-    if arguments.route != "noisy-release":
-        answers = asked(
-            len(public.probes),
-            arguments.form or usual_form(arguments.route),
-            most=arguments.asked,
-            width=arguments.width,
-            saliency=arguments.saliency,
-        )
-    shared = arguments.institution_epsilon is not None
-    feature_key = arguments.publish_feature_key or ("yes" if serves else "no")
-    return Choices(
-        title=arguments.title or f"Knowledge amalgamation over {public.source}",
-        epsilon=arguments.epsilon,
-        delta=arguments.delta,
-        neighbours=arguments.neighbours,
-        max_records=arguments.max_records,
-        unit=arguments.unit,
-        agreement_budget=arguments.budget,
-        data_set_budget=arguments.data_set_budget,
-        records=arguments.records,
-        select=arguments.select or (teachers if shared else min(SELECT, teachers)),
-        threshold=arguments.threshold,
-        minimum_cohort=arguments.minimum_cohort or (teachers if shared else 3),
-        max_colluding=arguments.max_colluding,
-        custody=arguments.custody,
-        log_days=arguments.log_days,
-        unfinished_days=arguments.unfinished_days,
-        encryption=encrypted,
-        publish=Publish(
-            arguments.publish_scores,
-            ciphertexts=ciphertexts == "yes",
-            sums=sums,
-            feature_key=feature_key == "yes",
-        ),
-        route=arguments.route,
-        answers=answers,
-        student_epsilon=arguments.student_epsilon,
-        student_budget=arguments.student_budget,
-        student_classes=_student_classes(arguments, public),
-        institution_epsilon=arguments.institution_epsilon,
-        institution_neighbours=arguments.institution_neighbours,
-    )
-
-
-def _student_classes(arguments: argparse.Namespace, public: PublicPart) -> int:
-    """Return the number of the student's classes, where something is promised about its records.
+def _check_place(out: Path) -> None:
+    """Refuse a place that cannot be written, before what takes time.
 
     Raises:
-        UsageError: If nobody says it.
+        StorageError: Naming the folder.
     """
-    count: int = arguments.student_classes or public.student_classes
-    if arguments.student_epsilon is not None and not count:
-        raise UsageError(
-            "--student-epsilon needs the number of the student's classes.",
-            do="Give it with --student-classes, or declare `classes` in student.npz.",
+    there = next(folder for folder in (out.absolute()).parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"Cannot write {out}.",
+            why=f"{there} is no folder that you can write.",
+            do="Name another place with --out.",
         )
-    return count
 
 
 def _create(path: Path, data: bytes) -> None:

@@ -12,6 +12,7 @@ from secure_fedsa.cli.agreement_file import AgreementFile, check_signatures, sig
 from secure_fedsa.cli.data_folder import load_folder
 from secure_fedsa.cli.encoder_file import read_encoder
 from secure_fedsa.cli.keys import existing_identity
+from secure_fedsa.cli.places import why_not_there
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.cli.runner import Finished, Job, Runner
 from secure_fedsa.cli.splits import DemoData
@@ -53,7 +54,11 @@ def run_agreed(
     check_signed(agreement)
     check_keys(agreement, states)
     if not data.is_dir():
-        raise UsageError(f"{data} is not a folder.", do="Name the folder of the data with --data.")
+        raise UsageError(
+            f"{data} is not a folder.",
+            why=why_not_there(data),
+            do="Name the folder of the data with --data.",
+        )
     kept = StateFolders(states, "--states", {"data": str(data)})
     parties = (kept.of(name) for name in agreement.parties)
     runner = Runner(out, kept, progress, private=(data, *parties))

@@ -8,6 +8,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import printable, whole
+from secure_fedsa.errors import counted
+from secure_fedsa.privacy.shown import at_least, at_most, percent_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +91,9 @@ def run(options: argparse.Namespace) -> int:
 def _announced(agreement: Agreement, canaries: int, runs: int) -> str:
     many = f" in {runs} runs" if runs > 1 else ""
     if agreement.training is not None:
-        return f"{canaries:,} canaries{many}, {agreement.training.steps:,} steps a training"
+        return (
+            f"{canaries:,} canaries{many}, {counted(agreement.training.steps, 'step')} a training"
+        )
     values = canaries * (agreement.encoder.dimension + 1) * runs
     seconds = values / _VALUES_A_SECOND
     return (
@@ -99,13 +103,14 @@ def _announced(agreement: Agreement, canaries: int, runs: int) -> str:
 
 def _words(agreement: Agreement, result: AuditResult) -> list[str]:
     from secure_fedsa.audit.canaries.audit import SHOWS, SHOWS_NOT
+    from secure_fedsa.planning import unit_words
 
     first = result.findings[0]
     together = f" for {result.runs} runs together" if result.runs > 1 else ""
     lines = [
         (
-            f"Claim: epsilon {first.claim:.4g} at delta {result.delta:g} per {result.unit} "
-            f"({result.neighbours}){together}"
+            f"Claim: epsilon {at_most(first.claim)} at delta {result.delta:g} "
+            f"{unit_words.per_unit(agreement.promise)}{together}"
         ),
         f"  by {result.accountant}",
         (
@@ -138,7 +143,8 @@ def _finding(finding: Finding) -> list[str]:
     for bound in finding.bounds:
         said = bound.reason
         if bound.epsilon is not None:
-            said = f"epsilon >= {bound.epsilon:.4g} ({bound.epsilon / finding.claim:.0%})"
+            share = percent_at_least(bound.epsilon / finding.claim)
+            said = f"epsilon >= {at_least(bound.epsilon)} ({share})"
         lines.append(f"    {_NAMES[bound.method]:<21} {said}")
     for check in finding.checks:
         state = "-" if check.p_value is None else "ALARM" if check.alarm else "ok"
@@ -153,10 +159,13 @@ def _own_size(findings: Iterable[Finding]) -> list[str]:
     for classes, own in sorted(found.items()):
         most = max(own.gdp_at_most, own.generic_at_most)
         planned = max(own.gdp, own.generic, own.parametric or 0.0)
-        said = f"epsilon >= {planned:.4g} if all comes out as planned, {most:.4g} if every guess is"
+        said = (
+            f"epsilon >= {at_least(planned)} if all comes out as planned, {at_least(most)} if "
+            "every guess is"
+        )
         if most == 0:
             said = "too few for any bound above 0 at this confidence, were every guess"
-        lines.append(f"At the run's own size, {classes} classes: {said} right")
+        lines.append(f"At the run's own size, {counted(classes, 'class', 'classes')}: {said} right")
     return lines
 
 

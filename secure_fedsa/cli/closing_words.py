@@ -6,7 +6,10 @@ import math
 import shlex
 from typing import Any
 
+from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.runner import Finished
+from secure_fedsa.planning import unit_words
+from secure_fedsa.privacy.shown import at_most
 
 _ACCURACIES = {
     "student": "student (head on the public encoder)",
@@ -29,7 +32,7 @@ def outcome_text(finished: Finished) -> str:
     ]
     lines += [
         "",
-        _spent(summary),
+        _spent(summary, finished.agreement),
         *_student(summary),
         *_institution(summary),
         *summary.get("notices", ()),
@@ -82,7 +85,7 @@ def _student(summary: dict[str, Any]) -> list[str]:
     if told is None:
         return []
     return [
-        f"The student's labelled records: epsilon {told['epsilon']:.4g}, once for all runs.",
+        f"The student's labelled records: epsilon {at_most(told['epsilon'])}, once for all runs.",
         "Baselines without teachers, made of them without noise, are not computed.",
     ]
 
@@ -93,16 +96,16 @@ def _institution(summary: dict[str, Any]) -> list[str]:
         return []
     return [
         (
-            f"A whole teacher in the sum: epsilon {told['sum-and-colluding']:.4g}, told with the "
-            "agreed number of colluding teachers, while masks and encryption hold."
+            f"A whole teacher in the sum: epsilon {at_most(told['sum-and-colluding'])}, told with "
+            "the agreed number of colluding teachers, while masks and encryption hold."
         ),
     ]
 
 
-def _spent(summary: dict[str, Any]) -> str:
+def _spent(summary: dict[str, Any], agreement: Agreement) -> str:
     if summary["epsilon"] is None:
         return "Spent: unbounded, at every teacher."
     return (
-        f"Spent: epsilon {summary['epsilon']:.4g} at delta {summary['delta']:g} per "
-        f"{summary['privacy_unit']} ({summary['neighbours']}), at every teacher."
+        f"Spent: epsilon {at_most(summary['epsilon'])} at delta {summary['delta']:g} "
+        f"{unit_words.per_unit(agreement.promise)}, at every teacher."
     )

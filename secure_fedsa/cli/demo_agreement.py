@@ -8,7 +8,7 @@ from secure_fedsa.agreement import NOISY_RELEASE, Agreement, Party, Publish, Rou
 from secure_fedsa.cli.drafting import Choices, asked, draft, encoder_spec, usual_form
 from secure_fedsa.cli.splits import DemoData
 from secure_fedsa.engines.hashes import probes_hash
-from secure_fedsa.errors import UsageError
+from secure_fedsa.errors import UsageError, counted
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import EncoderSpec, PublicEncoder
 
@@ -61,7 +61,7 @@ def demo_agreement(
     smallest = max(choices.minimum_cohort, choices.max_colluding + 2)
     if len(teachers) < smallest:
         raise UsageError(
-            f"There are {len(teachers)} teachers; a sum needs {smallest}.",
+            f"The data have {counted(len(teachers), 'teacher')}; a sum needs {smallest}.",
             do="Add data of more teachers.",
         )
     parties = {name: Party(TEACHER, keys[name], task) for name, task in teachers.items()}

@@ -23,6 +23,10 @@ STAYS = (
     "identity key, ledger and release log (the record of what was spent and\nopened), a protected "
     "student's one noisy summary, the student that was built"
 )
+MEANING = (
+    "Removed is what is no longer in the folder; only keys are overwritten before. Copies "
+    "elsewhere, in\nbackups, in snapshots and below the file system (flash memory) are beyond this."
+)
 
 
 def add(commands: Any) -> None:
@@ -33,11 +37,10 @@ def add(commands: Any) -> None:
         help="remove from a state folder what is kept longer than agreed",
         description="Applies [retention] of an agreement that this party signed to its state "
         "folder, without\na run: lines of the local log, and a run that was cut off. The same is "
-        "done when a run\nbegins and ends. Exit code 0 if nothing that came of age is left, 1 if "
-        "something could\nnot be removed.\n\n"
+        "done when a run\nbegins and ends. Exit code 0 if nothing that came of age is left in the "
+        "folder, 1 if\nsomething could not be removed.\n\n"
         f"Never touched: {STAYS}.\n"
-        "Removed is what is no longer in the folder, and keys are overwritten before; copies below "
-        "the\nfile system, in snapshots and in backups are beyond this.",
+        f"{MEANING}",
         epilog=EXAMPLE,
     )
     parser.add_argument("state", metavar="STATE", type=Path, help="the party's state folder")
@@ -84,10 +87,16 @@ def _erase(arguments: argparse.Namespace) -> int:
 
 def _tell(party: str, day: str, removed: list[str], kept: tuple[Kept, ...]) -> None:
     for item in removed:
-        print(f"{party}, {day}: nothing is left of: {item}")
+        print(f"{party}, {day}: no longer in the state folder: {_read(item)}")
     for entry in kept:
-        print(printable(f"{party}, {day}: NOT removed: {entry.item}. {entry.why}"))
+        print(printable(f"{party}, {day}: NOT removed: {_read(entry.item)}. {entry.why}"))
     print(f"Never touched: {STAYS}.")
+    print(MEANING)
+
+
+def _read(item: str) -> str:
+    """Return an item as people read it; in ledgers and JSON its spelling stays."""
+    return item.replace(" 1 days", " 1 day")
 
 
 def _agreed(agreement: Agreement) -> Retention:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser, check_party_name
+from secure_fedsa.cli.places import why_not_there
 from secure_fedsa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,11 +69,18 @@ def existing_identity(state: Path) -> IdentityKey:
     """Return the identity key of a state folder; none is made.
 
     Raises:
-        UsageError: If the folder has none.
+        UsageError: If there is no such folder, or it has none.
         StorageError: If it cannot be read.
     """
     from secure_fedsa.engines.site import load_identity
 
+    if not state.exists():
+        raise UsageError(
+            f"{state} does not exist, so there is no identity key.",
+            why=why_not_there(state),
+            do="Name the party's own state folder. Only a party that has no key yet makes one "
+            f"there: secure-fedsa keys new {state}",
+        )
     if not (state / KEY_FILE).exists():
         raise UsageError(
             f"{state} holds no identity key.",

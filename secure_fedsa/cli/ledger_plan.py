@@ -26,12 +26,12 @@ from secure_fedsa.privacy.budgets import (
     Spend,
     fits,
     nearest_fit,
-    rounded_down,
     what_is_left,
 )
 from secure_fedsa.privacy.earlier_promises import promised_terms, require_one_unit
 from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.ledger_charges import STUDENT_USE
+from secure_fedsa.privacy.shown import at_least
 from secure_fedsa.report.ledger_seen import UnitOfAll
 from secure_fedsa.report.ledger_total import agreements_of, is_of_student, unit_of
 from secure_fedsa.report.ledger_view import READING, accountants, spend_json
@@ -362,7 +362,7 @@ def _told(asked: Asked, rooms: list[Room]) -> list[str]:
         ]
         if room.left is not None:
             lines.append(
-                f"  left after, for one more release: epsilon {rounded_down(room.left.epsilon):g}"
+                f"  left after, for one more release: epsilon {at_least(room.left.epsilon)}"
             )
         else:
             lines.append("  THEY DO NOT FIT" if asked.charges > 1 else "  IT DOES NOT FIT")

@@ -16,12 +16,12 @@ from secure_fedsa.cli.progress import Progress
 from secure_fedsa.engines.ledger_notes import charge_days, kept_agreements
 from secure_fedsa.engines.ledger_versions import earlier_versions
 from secure_fedsa.engines.own_files import known_head, note_head
-from secure_fedsa.errors import UsageError
-from secure_fedsa.privacy.budgets import Spend, rounded_down
+from secure_fedsa.errors import UsageError, counted
+from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.shown import at_least
 from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.report.ledger_view import READING, LedgerView, Row, accountants, runs_told
-from secure_fedsa.report.markup import counted
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
@@ -146,7 +146,7 @@ def _totals(view: LedgerView) -> list[str]:
         lines.append("  Left: no budget is known; measure against one with --budget")
     else:
         lines.append(
-            f"  Left: epsilon {rounded_down(view.left.epsilon):g} for one more release, within "
+            f"  Left: epsilon {at_least(view.left.epsilon)} for one more release, within "
             f"{view.budget:g} ({view.budget_from})"
         )
     if view.books.limit is not None:
@@ -206,7 +206,7 @@ def _by_agreement(view: LedgerView) -> list[str]:
             epsilon_of(row.spent),
             f"{row.spent.delta:g}",
             "-" if row.budget is None else f"{row.budget:g}",
-            "-" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
+            "-" if row.left is None else at_least(row.left.epsilon),
             row.title,
         )
         for row in view.agreements

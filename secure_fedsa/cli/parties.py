@@ -12,6 +12,7 @@ from secure_fedsa.agreement import Party, Stated
 from secure_fedsa.cli.agreement_file import HEX_KEY, read_text
 from secure_fedsa.cli.keys import KEY_FILE, existing_identity
 from secure_fedsa.cli.parsing import check_party_name
+from secure_fedsa.cli.places import why_not_there
 from secure_fedsa.errors import UsageError
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER, Role
 from secure_fedsa.toml_text import read_toml
@@ -158,6 +159,12 @@ def _stated(value: Any, where: str) -> Stated:
 
 
 def _from_states(found: dict[str, _Draft], states: Path) -> None:
+    if not states.exists():
+        raise UsageError(
+            f"{states} does not exist.",
+            why=why_not_there(states),
+            do="Name the folder of the parties' state folders with --states, or give every key.",
+        )
     for name, party in found.items():
         if not party.key and (states / name / KEY_FILE).exists():
             party.key = existing_identity(states / name).public.hex()

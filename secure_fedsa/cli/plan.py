@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from secure_fedsa.cli.parsing import add_parser, printable, whole
 from secure_fedsa.cli.refusals import tell
+from secure_fedsa.errors import counted
+from secure_fedsa.privacy.shown import at_most, tenths_left
 
 if TYPE_CHECKING:
     from secure_fedsa.agreement import Agreement
@@ -112,8 +114,9 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
     else:
         lines += [
             (
-                f"Headroom: {found.headroom.value_bits:.1f} bits before a sum wraps, "
-                f"{found.headroom.noise_budget_bits:.1f} bits of noise budget proved to remain"
+                f"Headroom: {tenths_left(found.headroom.value_bits)} bits before a sum wraps, "
+                f"{tenths_left(found.headroom.noise_budget_bits)} bits of noise budget proved to "
+                "remain"
             ),
             (
                 f"Collusion: key holder with aggregator learn at most {found.collusion_bits} bits "
@@ -125,6 +128,7 @@ def _proofs(agreement: Agreement, found: Plan, promised: ByView) -> list[str]:
 
 def _privacy(agreement: Agreement, found: Plan) -> list[str]:
     from secure_fedsa.cli.terms import institution_promised, student_promised
+    from secure_fedsa.planning import unit_words
     from secure_fedsa.privacy.training_check import TrainingCheck
     from secure_fedsa.report.notices import notices
 
@@ -132,14 +136,17 @@ def _privacy(agreement: Agreement, found: Plan) -> list[str]:
     if check is None or privacy is None:
         return notices(agreement)
     if isinstance(check, TrainingCheck):
-        found_by, others = "accounted", f"Renyi divergences say {check.rdp_epsilon:.4g}"
+        found_by, others = "accounted", f"Renyi divergences say {at_most(check.rdp_epsilon)}"
     else:
-        pld = "-" if check.pld_epsilon is None else f"{check.pld_epsilon:.4g}"
-        found_by, others = "proved", f"RDP says {check.rdp_epsilon:.4g}, PLD (continuous) {pld}"
+        pld = "-" if check.pld_epsilon is None else at_most(check.pld_epsilon)
+        found_by, others = (
+            "proved",
+            f"RDP says {at_most(check.rdp_epsilon)}, PLD (continuous) {pld}",
+        )
     return [
         (
-            f"Privacy: epsilon {check.epsilon:.4g} at delta {check.delta:g} per {privacy.unit} "
-            f"({privacy.neighbours}) and run, at each teacher"
+            f"Privacy: epsilon {at_most(check.epsilon)} at delta {check.delta:g} "
+            f"{unit_words.per_unit(privacy)} and run, at each teacher"
         ),
         f"  {found_by} by {check.accountant}; {others}",
         (
@@ -159,7 +166,7 @@ def _units(promised: ByView) -> list[str]:
     if agreed.epsilon is None:
         return []
     records = [claim for claim in others if claim.shared is None]  # a sum has other noise
-    stated = [f"{c.unit}: {c.epsilon:.4g}" for c in records if c.epsilon is not None]
+    stated = [f"{c.unit}: {at_most(c.epsilon)}" for c in records if c.epsilon is not None]
     without = [claim.unit for claim in others if claim.epsilon is None]
     return [
         f"  at the same delta, for {'; '.join(stated)}",
@@ -202,7 +209,7 @@ def _about_seconds(records: int | None, *, models: bool) -> str:
             if records
             else "the student's training, and reading records (for that, name --encoder)"
         )
-    of = f" with {records} records a teacher" if records else ""
+    of = f" with {counted(records, 'record')} a teacher" if records else ""
     return (
         f"  Seconds are estimated on this machine{of}, without waiting, network and\n  {without}."
     )

@@ -6,7 +6,6 @@ show, and in their words. What lies between is here.
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -41,7 +40,7 @@ from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.plain_network import train_plain
 from secure_fedsa.models.teachers import Brought, PrivateData, TrainedModel
-from secure_fedsa.privacy.budgets import rounded_down, rounded_up
+from secure_fedsa.privacy.shown import at_least, at_most
 from secure_fedsa.report.summary import RunFacts
 
 _PACKAGES = (
@@ -85,6 +84,7 @@ class Finished:
 
     Attributes:
         out: The run folder.
+        agreement: The agreement of the run.
         summary: What summary.json says.
         members: The teachers whose sum was opened.
         workshop: The student's.
@@ -94,6 +94,7 @@ class Finished:
     """
 
     out: Path
+    agreement: Agreement
     summary: dict[str, Any]
     members: tuple[str, ...]
     workshop: StudentWorkshop
@@ -175,7 +176,13 @@ class Runner:
                 self._write(files)
                 signing = self._seconds() - facts.total_seconds
                 finished = Finished(
-                    self.out, summary, facts.roster.members, workshop, exam, signing
+                    self.out,
+                    job.agreement,
+                    summary,
+                    facts.roster.members,
+                    workshop,
+                    exam,
+                    signing,
                 )
                 if after is not None:
                     after(finished)
@@ -241,7 +248,8 @@ class Runner:
         spends = (
             "has NO DIFFERENTIAL PRIVACY"
             if accounting is None
-            else f"spends epsilon {accounting.epsilon:.4g} at delta {accounting.delta:g} a teacher"
+            else f"spends epsilon {at_most(accounting.epsilon)} at delta {accounting.delta:g} a "
+            "teacher"
         )
         self.progress.say(
             f"Agreement {run.hash[:12]} signed by {len(run.agreement.parties)} parties; a run "
@@ -270,15 +278,14 @@ class Runner:
         spent = ledger.spent()
         if spent.epsilon == 0:
             return
-        total = rounded_up(spent.epsilon) if math.isfinite(spent.epsilon) else math.inf
-        told = f"Earlier runs spent epsilon {total:g} of these data sets"
+        told = f"Earlier runs spent epsilon {at_most(spent.epsilon)} of these data sets"
         if privacy is not None:
             books = ledger.books()
             limits = [privacy.data_set_budget, books.limit or privacy.data_set_budget]
             lefts = [ledger.left(limit).epsilon for limit in limits]
             own = ledger.left(privacy.agreement_budget, run.hash, privacy.delta).epsilon
-            left = rounded_down(min(own, *lefts))
-            told += f"; this run adds to it. Left before it: epsilon {left:g}"
+            left = at_least(min(own, *lefts))
+            told += f"; this run adds to it. Left before it: epsilon {left}"
         self.progress.say(told)
 
     # --- after -------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.planning import Plan
+from secure_fedsa.errors import counted
+from secure_fedsa.planning import Plan, unit_words
+from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.report.notices import notices
 
 
@@ -44,11 +46,11 @@ def kept(agreement: Agreement) -> list[str]:
     agreed = agreement.retention
     if agreed is None:
         return []
-    lines = f"{agreed.local_log_days} days" if agreed.local_log_days else "until a run's end"
+    lines = counted(agreed.local_log_days, "day") if agreed.local_log_days else "until a run's end"
     return [
         (
             f"Kept at most: lines of local logs {lines}; a run that was cut off "
-            f"{agreed.unfinished_days} days; ledgers and release logs for ever"
+            f"{counted(agreed.unfinished_days, 'day')}; ledgers and release logs for ever"
         )
     ]
 
@@ -58,7 +60,7 @@ def student_promised(agreement: Agreement, planned: Plan) -> list[str]:
     if planned.student is None:
         return []
     check, budget = planned.student, agreement.student_promise.budget
-    spent = f"epsilon {check.epsilon:.4g} at delta {check.delta:g}, once for all runs"
+    spent = f"epsilon {at_most(check.epsilon)} at delta {check.delta:g}, once for all runs"
     return [f"  The student's labelled records lose {spent}; budget of all their uses: {budget:g}"]
 
 
@@ -71,15 +73,15 @@ def institution_promised(agreement: Agreement, planned: Plan) -> list[str]:
     noise = promise.share_scale * selection.select**0.5 / (selection.select * promise.norm_bound)
     return [
         (
-            f"  A whole teacher loses epsilon {colluding.epsilon:.4g} at delta "
+            f"  A whole teacher loses epsilon {at_most(colluding.epsilon)} at delta "
             f"{colluding.delta:g} ({promise.neighbours}) by a run's sum, told with "
-            f"{selection.max_colluding} of its teachers; {alone.epsilon:.4g} without them;"
+            f"{selection.max_colluding} of its teachers; {at_most(alone.epsilon)} without them;"
         ),
         (
-            f"  {all_others.epsilon:.4g} against all others together, which is no promise. Noise "
-            f"of the mean signal: {noise:.2g} of the norm bound a value. Measured: with fewer than "
-            "25 teachers at 8, or 50 at 4, a student did worse than with no teachers at all "
-            "(docs/decisions/0019)"
+            f"  {at_most(all_others.epsilon)} against all others together, which is no promise. "
+            f"Noise of the mean signal: {noise:.2g} of the norm bound a value. Measured: with "
+            "fewer than 25 teachers at 8, or 50 at 4, a student did worse than with no teachers at "
+            "all (docs/decisions/0019)"
         ),
     ]
 
@@ -89,15 +91,17 @@ def promised(agreement: Agreement, planned: Plan) -> list[str]:
     accounting, privacy = planned.accounting, agreement.privacy
     if accounting is None or privacy is None:
         return ["  Route encryption-only: no epsilon, no budget"]
-    counted = "1 record" if privacy.max_records == 1 else f"{privacy.max_records} records"
-    unit = privacy.unit if privacy.unit == "record" else f"person ({counted})"
     return [
         (
-            f"  A run spends epsilon {accounting.epsilon:.4g} at delta {privacy.delta:g} "
-            f"per {unit} ({privacy.neighbours}) at each teacher, by {agreement.route};"
+            f"  A run spends epsilon {at_most(accounting.epsilon)} at delta {privacy.delta:g} "
+            f"{unit_words.per_unit(privacy)} at each teacher, by {agreement.route};"
         ),
         (
             f"  budgets: {privacy.agreement_budget:g} for this agreement (room for "
-            f"{planned.runs_in_budget} runs), {privacy.data_set_budget:g} for a data set"
+            f"{_room(planned)}), {privacy.data_set_budget:g} for a data set"
         ),
     ]
+
+
+def _room(planned: Plan) -> str:
+    return "nothing" if planned.runs_in_budget is None else counted(planned.runs_in_budget, "run")

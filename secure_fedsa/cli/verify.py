@@ -26,7 +26,7 @@ keys.toml has the parties' public keys as you know them from elsewhere:
   aggregator = "64 hexadecimal digits"
 
 exit codes: 0 every check passed; 1 a check failed, and its file and reason are printed;
-2 the folder or the trust file cannot be used.
+2 this is no run folder, or it or the trust file cannot be read.
 """
 
 

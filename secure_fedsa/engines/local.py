@@ -24,6 +24,7 @@ from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.saliency import quantise
 from secure_fedsa.models.teachers import Brought, TrainedModel
 from secure_fedsa.planning import Plan, plan
+from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.roles import aggregator, key_holder, student, teacher
 from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.model_teachers import AskedProbes
@@ -357,7 +358,7 @@ class LocalRun:
         if accounting is None or privacy is None:
             return f"Noted for ever, as a use WITHOUT DIFFERENTIAL PRIVACY: at {names}."
         return (
-            f"Charged, and spent for ever: epsilon {accounting.epsilon:.4g} at delta "
+            f"Charged, and spent for ever: epsilon {at_most(accounting.epsilon)} at delta "
             f"{privacy.delta:g} at {names}."
         )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.engines.hashes import probes_hash
-from secure_fedsa.errors import AgreementError, StorageError, UsageError
+from secure_fedsa.errors import AgreementError, StorageError, UsageError, counted
 from secure_fedsa.models.adapters import TeacherAdapter
 from secure_fedsa.models.attribution import attribution_saliency
 from secure_fedsa.models.encoder import PublicEncoder
@@ -238,7 +238,7 @@ def check_budget(
     )
     if burned >= agreement.limits.max_burned:
         raise UsageError(
-            f"{me} lost {burned} charges under this agreement to runs without a result.",
+            f"{me} lost {counted(burned, 'charge')} under this agreement to runs without a result.",
             why=f"The agreement allows {agreement.limits.max_burned} (limits.max_burned): "
             "somebody may be emptying the privacy budget.",
             do="Find out who stopped those runs, then sign a new agreement.",

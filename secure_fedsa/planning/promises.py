@@ -21,6 +21,7 @@ from secure_fedsa.privacy.accountant import rho_for_epsilon
 from secure_fedsa.privacy.cross_check import CrossCheck, cross_check
 from secure_fedsa.privacy.events import DpSgdTraining
 from secure_fedsa.privacy.shared_noise import View, ViewFigure, figures, least_modulus
+from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.privacy.training_accountant import runs_within, training_epsilon
 from secure_fedsa.privacy.training_check import TrainingCheck, training_check
 from secure_fedsa.roles.charges import is_stated, planned_event, tolerance
@@ -195,7 +196,8 @@ def _check_budgets(agreement: Agreement, accounting: Accounting) -> None:
         if accounting.epsilon > getattr(promise, name):
             raise AgreementError(
                 f"privacy.{name}",
-                f"{getattr(promise, name):g} is below the {accounting.epsilon:.9g} of one run.",
+                f"{getattr(promise, name):g} is below the {at_most(accounting.epsilon, 9)} of one "
+                "run.",
                 do="Raise the budget or the noise multiplier.",
             )
     try:
@@ -297,8 +299,9 @@ def _student(agreement: Agreement) -> CrossCheck | None:
         if check.epsilon > limit:
             raise AgreementError(
                 f"student_privacy.{name}",
-                f"{getattr(promise, name):g} does not go with the epsilon {check.epsilon:.9g} that "
-                f"the noise gives at delta {delta:g}; {promise.epsilon:g} is promised.",
+                f"{getattr(promise, name):g} does not go with the epsilon "
+                f"{at_most(check.epsilon, 9)} that the noise gives at delta {delta:g}; "
+                f"{promise.epsilon:g} is promised.",
                 do="Raise the noise multiplier, or the epsilon and the budget.",
             )
     return check
@@ -321,8 +324,9 @@ def _institution(agreement: Agreement) -> tuple[ViewFigure, ...]:
     if planned.epsilon > min(promise.epsilon * (1 + tolerance(agreement)), _LARGEST_EPSILON):
         raise AgreementError(
             f"{clause}.share_scale",
-            f"{promise.share_scale:g} gives epsilon {planned.epsilon:.6g} from {planned.shares} "
-            f"shares, not {promise.epsilon:g}, at delta {agreement.promise.delta:g}.",
+            f"{promise.share_scale:g} gives epsilon {at_most(planned.epsilon, 6)} from "
+            f"{planned.shares} shares, not {promise.epsilon:g}, at delta "
+            f"{agreement.promise.delta:g}.",
             do="Raise the share's scale, the minimum cohort or the epsilon.",
         )
     if modulus > agreement.encryption.plain_modulus:
@@ -346,7 +350,9 @@ def _worst_training(agreement: Agreement) -> DpSgdTraining:
 def _too_little_noise(agreement: Agreement, epsilon: float) -> tuple[str, str]:
     """Return the clause and the words of noise that does not keep the promise."""
     promise = agreement.promise
-    gives = f"gives epsilon {epsilon:.6g}, not {promise.epsilon:g}, at delta {promise.delta:g}."
+    gives = (
+        f"gives epsilon {at_most(epsilon, 6)}, not {promise.epsilon:g}, at delta {promise.delta:g}."
+    )
     if agreement.route == NOISY_RELEASE:
         return "privacy.noise_multiplier", f"{agreement.mechanism.noise_multiplier:g} {gives}"
     worst = _worst_training(agreement)

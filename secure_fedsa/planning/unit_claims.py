@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
-from secure_fedsa.errors import PrivacyParameterError
+from secure_fedsa.errors import PrivacyParameterError, counted
 from secure_fedsa.messages import STUDENT
+from secure_fedsa.planning import unit_words
 from secure_fedsa.privacy import accountant, groups, shared_noise, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import (
@@ -158,15 +159,10 @@ def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
 
 def _agreed(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
     promise = agreement.promise
+    unit = unit_words.agreed_unit(promise)
     if promise.unit == "record":
-        unit, why = "one record", "The mechanism is accounted for it."
+        why = "The mechanism is accounted for it."
     else:
-        counted = (
-            "1 record counts"
-            if promise.max_records == 1
-            else f"{promise.max_records} records count"
-        )
-        unit = f"one person, of whom at most {counted}"
         why = (
             "The software counts no more records of a person, by the ids in the teacher's data; "
             "that the ids are right is the teacher's word."
@@ -185,7 +181,9 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
             touched = differing_coordinates(plan.shape, "replace-one")
             single[name] = DiscreteGaussianRelease(reach, plan.event.noise_scale, touched)
         why = f"The same noise, for the sensitivity of a replacement. {_ANOTHER_COUNTS}"
-        return [_claim(agreement, "one-record", "one record", _amounts(single), _held(single), why)]
+        return [
+            _claim(agreement, "one-record", unit_words.RECORD, _amounts(single), _held(single), why)
+        ]
     found = []
     for records in LARGER_PERSONS:
         grown = {
@@ -196,7 +194,7 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
             _claim(
                 agreement,
                 f"person-with-{records}-records",
-                f"one person with at most {records} records",
+                unit_words.person_with(records),
                 {name: Amount.of(events) for name, events in held.items()},
                 held,
                 f"Group privacy: {records} records move a summary {records} times as far. It holds "
@@ -211,7 +209,7 @@ def _record_of_a_trained_person(agreement: Agreement, events: dict[str, Event]) 
     claim = _of_trainings(
         agreement,
         events,
-        ("one-record", "one record"),
+        ("one-record", unit_words.RECORD),
         groups.changed_unit_epsilons,
         f"The lemma on groups: the person leaves, and comes back changed. {_ANOTHER_COUNTS}",
     )
@@ -231,7 +229,7 @@ def _larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> 
         claim = _of_trainings(
             agreement,
             events,
-            (f"person-with-{records}-records", f"one person with at most {records} records"),
+            (f"person-with-{records}-records", unit_words.person_with(records)),
             of_group,
             "Each step samples the person's records one by one (Ganesh 2024). It holds for "
             "persons with no more records; nothing in this agreement bounds that.",
@@ -269,7 +267,7 @@ def _of_trainings(
     return UnitClaim(
         id=name,
         unit=words,
-        neighbours=_neighbours(agreement, words),
+        neighbours=unit_words.neighbours(agreement.promise, words),
         epsilon=epsilon,
         delta=agreement.promise.delta,
         curve=curve,
@@ -282,9 +280,7 @@ def _of_trainings(
 
 
 def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:
-    unit = "one person with the agreed unit's records at every teacher"
-    if agreement.promise.unit == "record":
-        unit = "one person with one record at every teacher"
+    unit = unit_words.at_every_teacher(agreement.promise)
     try:
         amount = Amount.of(events.values())
         amount.epsilon(agreement.promise.delta)
@@ -317,6 +313,8 @@ def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
     event, delta = share_plan(agreement), agreement.promise.delta
     shares, rho = event.shares(view), event.rho(view)
     name, who, why = _INSTITUTION[view]
+    noise = "of the members' noise"
+    counting = counted(shares, f"share {noise} counts", f"shares {noise} count")
     becomes = "zero" if event.neighbours == "member-to-zero" else "any other within the norm"
     return UnitClaim(
         id=name,
@@ -329,7 +327,7 @@ def _in_the_sum(agreement: Agreement, view: View) -> UnitClaim:
         events={},
         accountant=shared_noise.NAME,
         accountant_version=shared_noise.VERSION,
-        why=f"{shares} shares of the members' noise count. {why} {GIVEN_THE_ROSTER}",
+        why=f"{counting}. {why} {GIVEN_THE_ROSTER}",
         shared=event,
     )
 
@@ -360,7 +358,7 @@ def _student(agreement: Agreement) -> UnitClaim:
 
 def _unprotected(events: dict[str, Event]) -> UnitClaim:
     claim = _none(
-        "agreed-unit", "one record", "NO DIFFERENTIAL PRIVACY: the agreement promises none."
+        "agreed-unit", unit_words.RECORD, "NO DIFFERENTIAL PRIVACY: the agreement promises none."
     )
     return replace(claim, events=_held(events))
 
@@ -384,7 +382,7 @@ def _claim(
     return UnitClaim(
         id=name,
         unit=unit,
-        neighbours=_neighbours(agreement, unit),
+        neighbours=unit_words.neighbours(agreement.promise, unit),
         epsilon=dict(curve)[delta],
         delta=delta,
         curve=curve,
@@ -417,8 +415,3 @@ def _larger(one: float | None, other: float | None) -> float | None:
 
 def _deltas(agreed: float) -> tuple[float, ...]:
     return tuple(sorted({*DELTAS, agreed}, reverse=True))
-
-
-def _neighbours(agreement: Agreement, unit: str) -> str:
-    verb = "adding or removing" if agreement.promise.neighbours == "add-remove" else "replacing"
-    return f"data sets that differ by {verb} {unit}"

@@ -9,4 +9,5 @@ In the order in which a run meets them:
 * :mod:`~secure_fedsa.privacy.cross_check`: the same by other people's accountants;
 * :mod:`~secure_fedsa.privacy.ledger`: the durable record of what a data set has spent;
 * :mod:`~secure_fedsa.privacy.rosters`: sums whose difference would single a teacher out.
+* :mod:`~secure_fedsa.privacy.shown`: bounds as people read them, never better than they are.
 """

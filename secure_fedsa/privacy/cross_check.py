@@ -58,6 +58,7 @@ from secure_fedsa.errors import CrossCheckError, PrivacyParameterError
 from secure_fedsa.privacy import accountant
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, Event, only_releases
 from secure_fedsa.privacy.parameters import probability
+from secure_fedsa.privacy.shown import at_most
 
 MAX_EPSILON = 100.0
 MAX_DELTA = 0.1
@@ -165,7 +166,7 @@ def _cross_check(events: tuple[DiscreteGaussianRelease, ...], delta: float) -> C
     epsilon = accountant.epsilon_from_rho(rho, delta)
     if epsilon > MAX_EPSILON or delta > MAX_DELTA:
         raise PrivacyParameterError(
-            f"An epsilon of {epsilon:.6g} at delta {delta:g} promises nothing.",
+            f"An epsilon of {at_most(epsilon, 6)} at delta {delta:g} promises nothing.",
             do=f"Aim for an epsilon of at most {MAX_EPSILON:g} at a delta far below {MAX_DELTA:g}.",
         )
     rdp = _rdp_epsilon(events, delta)

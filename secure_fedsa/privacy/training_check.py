@@ -16,6 +16,7 @@ from secure_fedsa.privacy import training_accountant
 from secure_fedsa.privacy.cross_check import MAX_DELTA, MAX_EPSILON
 from secure_fedsa.privacy.events import DpSgdTraining
 from secure_fedsa.privacy.parameters import probability
+from secure_fedsa.privacy.shown import at_least, at_most
 from secure_fedsa.privacy.training_floor import least_epsilon
 
 _ROUNDING = 1e-6  # relative, between the library's numbers on two machines
@@ -66,7 +67,7 @@ def training_check(event: DpSgdTraining, delta: float) -> TrainingCheck:
     epsilon = training_accountant.training_epsilon([event], delta)
     if epsilon > MAX_EPSILON or delta > MAX_DELTA:
         raise PrivacyParameterError(
-            f"An epsilon of {epsilon:.6g} at delta {delta:g} promises nothing.",
+            f"An epsilon of {at_most(epsilon, 6)} at delta {delta:g} promises nothing.",
             do=f"Aim for an epsilon of at most {MAX_EPSILON:g} at a delta far below {MAX_DELTA:g}.",
         )
     result = TrainingCheck(
@@ -99,8 +100,8 @@ def require_above_floor(check: TrainingCheck) -> None:
         if not (math.isfinite(number) and number >= floor * (1 - _ROUNDING)):
             raise _alarm(
                 check,
-                f"{name} is epsilon {number:.6g}, and a test of the outputs certainly reaches "
-                f"{floor:.6g}",
+                f"{name} is epsilon {at_most(number, 6)}, and a test of the outputs certainly "
+                f"reaches {at_least(floor, 6)}",
             )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from secure_fedsa.errors import counted
 from secure_fedsa.report.markup import (
     Child,
     Markup,
@@ -232,7 +233,7 @@ def _evidence(links: Sequence[Value], folder: str) -> Markup | None:
     for number, (file, places) in enumerate(shown):
         parts += ["; " if number else None, *_file(file, places, folder)]
     more = len(files) - len(shown)
-    parts.append(f"; and {more} more files, in the JSON document" if more else None)
+    parts.append(f"; and {counted(more, 'more file')}, in the JSON document" if more else None)
     if checks:
         parts += [". Claim of the receipt: ", *_joined(element("code", check) for check in checks)]
     return element("p", *parts, ".", class_="where")

@@ -169,11 +169,10 @@ def _spent(facts: RunFacts, summary: dict[str, Any]) -> tuple[str, str]:
     """Return the figure of differential privacy, and what it means."""
     if facts.agreement.privacy is None:
         return "none", "NO DIFFERENTIAL PRIVACY: the agreement has none"
-    relation = facts.agreement.promise.neighbours.replace("add-remove", "add/remove")
     spent = f"ε = {number(summary['epsilon'])}"
     scope = (
         f"at δ = {number(summary['delta'])}, for each teacher in this run; protects "
-        f"{wording.unit(facts)} ({relation})"
+        f"{wording.unit(facts)} ({facts.agreement.promise.neighbours})"
     )
     if summary["simulated"]:
         return "none", f"simulated noise; fresh noise would give {spent} {scope}"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from secure_fedsa.errors import counted
 from secure_fedsa.report.ledger_view import LedgerView, Row
-from secure_fedsa.report.markup import Markup, counted, element, number
+from secure_fedsa.report.markup import Markup, element, number
 
 DRAWING_STYLE = """
 .spent{display:block;width:100%;height:auto;max-height:24rem}

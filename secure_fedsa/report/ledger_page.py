@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from secure_fedsa.planning.unit_claims import NO_MU
-from secure_fedsa.privacy.budgets import Spend, rounded_down
+from secure_fedsa.privacy import shown
+from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time
 from secure_fedsa.report.ledger_seen import (
     AT_MOST,
@@ -79,7 +80,7 @@ def _lead(view: LedgerView) -> str:
 
 
 def _figures(view: LedgerView) -> Markup:
-    left = "no budget known" if view.left is None else f"{rounded_down(view.left.epsilon):g}"
+    left = "no budget known" if view.left is None else shown.at_least(view.left.epsilon)
     within = "" if view.budget is None else f"within {number(view.budget)} ({view.budget_from})"
     figures = [
         ("Spent", _epsilon(view.total), f"epsilon at delta {number(view.total.delta)}"),
@@ -164,7 +165,7 @@ def _agreements(view: LedgerView) -> Markup | None:
             runs_told(row),
             _epsilon(row.spent),
             "none" if row.budget is None else number(row.budget),
-            "none" if row.left is None else f"{rounded_down(row.left.epsilon):g}",
+            "none" if row.left is None else shown.at_least(row.left.epsilon),
         ]
         for row in view.agreements
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.privacy import budget_filter
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.budgets import Spend, what_is_left
@@ -32,7 +33,6 @@ from secure_fedsa.report.ledger_view import (
     described,
     how_known,
 )
-from secure_fedsa.report.markup import counted
 from secure_fedsa.roles.charges import terms_of
 
 

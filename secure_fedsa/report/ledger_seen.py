@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning.unit_claims import DELTAS, NO_MU
 from secure_fedsa.planning.unit_words import INSTITUTION
+from secure_fedsa.privacy import shown
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Spend, rounded_up
-from secure_fedsa.report.markup import counted
+from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.report.views import (
     FORGER_FACTS,
     SEERS,
@@ -235,7 +236,7 @@ def upward(epsilon: float | None) -> str:
     """
     if epsilon is None:
         return "not stated"
-    return f"{rounded_up(epsilon):g}" if epsilon > 0 else "0"
+    return shown.at_most(epsilon)
 
 
 def why_no_epsilon(amount: Amount, delta: float) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from secure_fedsa.agreement import Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.planning.unit_words import unit_and_neighbours
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import Unprotected
@@ -25,7 +26,6 @@ from secure_fedsa.report.ledger_view import (
     Protected,
     accountants,
 )
-from secure_fedsa.report.markup import counted
 
 _NO_TEXT = "the agreement's text was not kept here"
 _WORD = (

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from secure_fedsa.privacy.shown import at_most
+
 _VOID = frozenset({"meta"})
 _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 _NO_DATA = "no test data"
@@ -48,15 +50,6 @@ def readable(text: str) -> str:
         else character
         for character in spaced
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "charge"), counted(2, "charge")
-    ('1 charge', '2 charges')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def element(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:
@@ -148,10 +141,7 @@ def number(value: float | None) -> str:
     """
     if value is None:
         return "not computed"
-    if not math.isfinite(value) or value <= 0:
-        return f"{value:g}"
-    step = 10.0 ** (3 - math.floor(math.log10(value)))
-    return f"{math.ceil(value * step * (1 - 1e-12)) / step:.4g}".replace("e-0", "e-")
+    return at_most(value)
 
 
 def size(count: float) -> str:

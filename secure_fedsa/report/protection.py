@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.planning.unit_claims import NO_MU
 from secure_fedsa.privacy.cross_check import CrossCheck
+from secure_fedsa.privacy.shown import tenths_left
 from secure_fedsa.privacy.training_check import TrainingCheck
 from secure_fedsa.report import wording
 from secure_fedsa.report.markup import (
@@ -293,12 +293,12 @@ def encryption_section(facts: RunFacts) -> Markup:
     rows: list[list[Child]] = [
         [
             "Noise budget left",
-            f"{_floor(headroom.noise_budget_bits)} bits",
+            f"{tenths_left(headroom.noise_budget_bits)} bits",
             "proved, worst case, after adding the largest roster; below 0 a sum could be wrong",
         ],
         [
             "Value room left",
-            f"{_floor(headroom.value_bits)} bits",
+            f"{tenths_left(headroom.value_bits)} bits",
             "the largest possible sum stays this far below half the plain modulus",
         ],
         [
@@ -340,7 +340,3 @@ def encryption_section(facts: RunFacts) -> Markup:
         ),
         table("Proved before the run", ["Quantity", "Value", "Meaning"], rows, class_="stack nums"),
     )
-
-
-def _floor(bits: float) -> str:
-    return f"{math.floor(bits * 10) / 10:.1f}"

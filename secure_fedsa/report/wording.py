@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT
+from secure_fedsa.planning import unit_words
 from secure_fedsa.report import claims
-from secure_fedsa.report.markup import counted, number, share
+from secure_fedsa.report.markup import number, share
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY, notices
 from secure_fedsa.report.summary import RunFacts
 
@@ -153,19 +155,12 @@ def outcome(summary: dict[str, Any]) -> str:
 
 def unit(facts: RunFacts) -> str:
     """Return the privacy unit in words."""
-    promise = facts.agreement.promise
-    if promise.unit == "record":
-        return "one record"
-    if promise.max_records == 1:
-        return "one person, of whom one record counts"
-    return f"one person with up to {promise.max_records} records"
+    return unit_words.agreed_unit(facts.agreement.promise)
 
 
 def neighbours(facts: RunFacts) -> str:
     """Return the neighbour relation in words."""
-    if facts.agreement.promise.neighbours == "add-remove":
-        return f"data sets that differ by adding or removing {unit(facts)}"
-    return f"data sets that differ by replacing {unit(facts)}"
+    return unit_words.neighbours(facts.agreement.promise)
 
 
 def privacy_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
@@ -232,15 +227,15 @@ def institution_statement(facts: RunFacts, summary: dict[str, Any]) -> str:
         )
     promise, selection = facts.agreement.institution_promise, facts.agreement.selection
     alone, colluding, all_others = facts.plan.institution
+    others = counted(selection.max_colluding, "other member")
     becomes = "zero" if promise.neighbours == "member-to-zero" else "any other within the norm"
     return (
         "For one whole member the opened sum is differentially private, given the roster, with "
         f"epsilon {number(colluding.epsilon)} at delta {number(colluding.delta)}, for sums of the "
         f"same members in which its clipped signal becomes {becomes}. That is against everybody "
-        f"who sees the sum, with up to {counted(selection.max_colluding, 'other member')}; without "
-        f"them it is {number(alone.epsilon)}. It rests on masks and encryption, and on "
-        f"{colluding.shares} members that drew their shares of the noise, which is their word. "
-        "Against all others "
+        f"who sees the sum, with up to {others}; without them it is "
+        f"{number(alone.epsilon)}. It rests on masks and encryption, and on {colluding.shares} "
+        "members that drew their shares of the noise, which is their word. Against all others "
         f"together it is {number(all_others.epsilon)}, from the member's own share alone: no "
         "promise worth the name. It is this run's: no ledger adds it up over runs. Not covered: "
         "that an institution takes part, the names of its classes, its ledger, that and when it "

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError, resting_on
+from secure_fedsa.errors import ProtocolError, ReleaseRefused, SecureFedsaError, counted, resting_on
 from secure_fedsa.messages import (
     STUDENT,
     Abort,
@@ -127,7 +127,8 @@ def _sign_roster(state: KeyHolder, members: tuple[str, ...]) -> tuple[KeyHolder,
     smallest = session.agreement.selection.smallest_sum
     if len(members) < smallest:
         reason = (
-            f"{len(members)} teachers are left that may be selected, and a sum needs {smallest}. "
+            f"{counted(len(members), 'teacher is', 'teachers are')} left that may be selected, "
+            f"and a sum needs {smallest}. "
             "Nothing is released; every teacher's charge of this run stays spent. "
             f"{resting_on(session.agreement.selection.binding)}"
         )

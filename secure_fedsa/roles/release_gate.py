@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from secure_fedsa.errors import ReleaseRefused
+from secure_fedsa.errors import ReleaseRefused, counted
 from secure_fedsa.roles.key_holder_facts import KeyHolder
 from secure_fedsa.roles.rosters import CONFLICT_CLAUSE, opened_conflict
 
@@ -23,7 +23,7 @@ def gate(state: KeyHolder) -> None:
         raise ReleaseRefused("The roster is not complete.", do="Wait for every member.")
     if len(members) < agreement.selection.smallest_sum:
         raise ReleaseRefused(
-            f"A sum over {len(members)} teachers stays closed.",
+            f"A sum over {counted(len(members), 'teacher')} stays closed.",
             why=f"The agreement asks for {agreement.selection.smallest_sum} at least.",
             clause=agreement.selection.binding,
         )

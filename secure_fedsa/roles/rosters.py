@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from secure_fedsa.agreement import Agreement, Selection
 from secure_fedsa.encryption.suite import suite_of
-from secure_fedsa.errors import ProtocolError, SecureFedsaError
+from secure_fedsa.errors import ProtocolError, SecureFedsaError, counted
 from secure_fedsa.messages import KEY_HOLDER, Roster, Upload
 from secure_fedsa.privacy.rosters import roster_conflict
 from secure_fedsa.roles.refusals import must_be
@@ -91,7 +91,7 @@ def _check_size(members: int, selection: Selection, sender: str) -> None:
     must_be(
         members >= selection.smallest_sum,
         sender,
-        f"signed a roster of {members} members.",
+        f"signed a roster of {counted(members, 'member')}.",
         why=f"A sum needs {selection.smallest_sum}.",
         clause=selection.binding,
     )
@@ -169,8 +169,9 @@ def opened_conflict(
     if conflict is None:
         return None
     return (
-        f"An earlier sum over the same data sets differs from it by {len(conflict)} teachers; "
-        "the difference of the two sums would show too few of them."
+        "An earlier sum over the same data sets differs from it by "
+        f"{counted(len(conflict), 'teacher')}; the difference of the two sums would show too few "
+        "of them."
     )
 
 

@@ -243,6 +243,18 @@ def test_spends_of_earlier_runs_are_in_the_total() -> None:
     assert second["epsilon of this run, teacher-1"] == first["epsilon of this run, teacher-1"]
     assert first[before] == 1
     assert second[before] > 1
+    shown = [
+        {
+            f.name: f.text
+            for a in answer(source_of(honest("default", number).files))
+            if a.id == "over-time"
+            for p in a.points
+            for f in p.figures
+        }[before]
+        for number in (0, 1)
+    ]
+    assert shown[0] == "1 (it opens the ledger: no earlier run)"
+    assert f"(1 opens the ledger, {second[before] - 1} of earlier runs" in shown[1]
 
 
 def test_a_teacher_that_showed_no_charge_is_named() -> None:
@@ -448,7 +460,11 @@ def changed(**clauses: Any) -> dict[str, Answer]:
 @pytest.mark.parametrize(
     ("clauses", "question", "said"),
     [
-        ({"privacy__unit": "person", "privacy__max_records": 3}, "unit", "up to 3 records"),
+        (
+            {"privacy__unit": "person", "privacy__max_records": 3},
+            "unit",
+            "of whom at most 3 records count",
+        ),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "unit", "two persons"),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "sensitivity", "unit: 3"),
         ({"privacy__neighbours": "replace-one"}, "neighbours", "replacing one record"),

@@ -47,7 +47,7 @@ def test_a_promise_to_persons_says_who_counts_them(tmp_path: Path) -> None:
     """If this fails, persons are promised something that rests on ids nobody saw, unsaid."""
     answers = asked(world_of_persons(tmp_path))
     found = answers["unit"]
-    assert f"one person with up to {MOST} records" in found.text
+    assert f"one person, of whom at most {MOST} records count" in found.text
     assert found.status == "attested"
     (point,) = [p for p in found.points if p.status == "attested"]
     assert "Somebody under two ids counts as two persons" in point.text

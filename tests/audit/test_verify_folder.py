@@ -256,9 +256,29 @@ def test_what_is_no_folder_cannot_be_used(tmp_path: Path, name: str) -> None:
         verify_folder(tmp_path / name)
 
 
-def test_an_empty_folder_lacks_its_files(tmp_path: Path) -> None:
-    """An empty folder is no run that nothing was found wrong with."""
-    refused(tmp_path, "agreement.toml", "is missing")
+@pytest.mark.parametrize("names", [(), ("notes.txt",), ("agreement.toml", "release-log.jsonl")])
+def test_a_folder_that_is_no_runs_cannot_be_used(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """The folder beside the run's is the reader's mistake; nobody is to be asked for a copy."""
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "student").mkdir()  # as the folder of all parties' states has one
+    with pytest.raises(UsageError, match="is no run folder"):
+        verify_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kept", ["receipt.dsse.json", "summary.json", "transcript"])
+def test_a_run_that_lost_nearly_everything_is_a_run(folder: Path, kept: str) -> None:
+    """Who empties a run folder must not make it look like a mistyped path."""
+    for path in folder.iterdir():
+        if path.name != kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused(folder, "agreement.toml", "is missing")
+
+
+def test_a_link_to_nowhere_in_a_runs_place_is_a_failed_check(tmp_path: Path) -> None:
+    """What marks a run folder is a name, whatever stands under it."""
+    (tmp_path / "summary.json").symlink_to("nothing")
+    refused(tmp_path, "summary.json", "is a link")
 
 
 def test_a_link_to_a_run_folder_is_followed(tmp_path: Path, folder: Path) -> None:

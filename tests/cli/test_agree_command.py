@@ -175,10 +175,16 @@ def test_nobody_signs_with_another_key(
 
 
 def test_signing_makes_no_key(drafted: Path, capsys: Capture) -> None:
-    """A mistyped state folder must not become a new identity."""
-    assert sign(drafted, "absent") == 2
-    assert "no identity key" in capsys.readouterr().err
-    assert not (drafted / "states" / "absent").exists()
+    """A mistyped state folder must not become a new identity, nor be recommended as one."""
+    assert sign(drafted, "studnet") == 2
+    what, why, do = capsys.readouterr().err.splitlines()
+    assert what.endswith("studnet does not exist, so there is no identity key.")
+    assert why == "  Names like it there: student."
+    assert "Only a party that has no key yet" in do
+    assert not (drafted / "states" / "studnet").exists()
+    (drafted / "states" / "empty").mkdir()
+    assert sign(drafted, "empty") == 2
+    assert "empty holds no identity key." in capsys.readouterr().err
 
 
 def test_each_missing_and_strange_signature_is_named(signed: Path, capsys: Capture) -> None:
@@ -192,6 +198,7 @@ def test_each_missing_and_strange_signature_is_named(signed: Path, capsys: Captu
     assert code == 1
     assert found["signatures"]["key-holder"] == "missing"
     assert found["signatures"]["passer-by"] == "not a party"
+    assert found["verdict"] == "somebody who is no party signed, incomplete"
     assert [problem["clause"] for problem in found["problems"]] == [
         "signatures.key-holder",
         "signatures.passer-by",
@@ -215,6 +222,62 @@ def test_keys_that_came_another_way_are_compared(signed: Path, capsys: Capture) 
     assert [problem["clause"] for problem in found["problems"]] == [
         "parties.teacher-site-0.key",
         "parties.student.key",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "strange", "verdict"),
+    [
+        (False, False, "complete"),
+        (True, False, "signatures do not hold"),
+        (False, True, "identities do not match"),
+        (True, True, "signatures do not hold, identities do not match"),
+    ],
+)
+def test_the_verdict_says_what_is_wrong(
+    changed: bool, strange: bool, verdict: str, signed: Path, capsys: Capture
+) -> None:
+    """Else a text that was changed behind its signers reads like one that is still to be signed."""
+    trust = write_trust(signed, capsys)
+    if strange:
+        lines = [f'{name} = "{number:064x}"' for number, name in enumerate(PARTIES)]
+        trust.write_text("\n".join(["[keys]", *lines]))
+    if changed:
+        set_entry(signed, "privacy.epsilon", "4.5")
+    code, found = findings(signed, capsys, "--trust", str(trust))
+    assert (code, found["verdict"]) == (int(changed or strange), verdict)
+    assert check(signed, "--trust", str(trust)) == code
+    shown = capsys.readouterr()
+    assert f"Verdict: {verdict}" in shown.out
+    assert ("identities checked against" in shown.out) is not strange
+    assert shown.err.count("error: ") == changed + strange
+
+
+def test_a_key_that_nobody_told_is_not_called_a_wrong_one(signed: Path, capsys: Capture) -> None:
+    """The reader then asks for one key, and does not accuse anybody."""
+    trust = write_trust(signed, capsys, without="student")
+    assert findings(signed, capsys, "--trust", str(trust))[1]["verdict"] == (
+        "identities not all known"
+    )
+
+
+def test_a_text_that_cannot_hold_is_called_so(signed: Path, capsys: Capture) -> None:
+    """Whoever reads only the last line must not miss the verdict."""
+    set_entry(signed, "privacy.epsilon", "3.0")
+    assert check(signed) == 1
+    assert "Verdict: cannot hold" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_everybody_is_said_once(drafted: Path, capsys: Capture) -> None:
+    """Seven times the same error hides the eighth, another one."""
+    capsys.readouterr()
+    assert check(drafted) == 1
+    words = capsys.readouterr().err
+    assert words.startswith(f"error: signatures: missing: {', '.join(PARTIES)}.\n")
+    assert words.count("error: ") == 1
+    _, found = findings(drafted, capsys)
+    assert [problem["clause"] for problem in found["problems"]] == [
+        f"signatures.{name}" for name in PARTIES
     ]
 
 

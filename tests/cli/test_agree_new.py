@@ -145,10 +145,84 @@ def test_every_choice_reaches_its_clause(
 def test_choices_that_cannot_hold_are_refused_by_clause(
     flags: tuple[str, ...], clause: str, drafted: Path, capsys: Capture
 ) -> None:
-    """Nothing is written that others would sign in vain."""
-    assert new(drafted, *flags, out="other/agreement.toml") == 1
-    assert f"error: {clause}:" in capsys.readouterr().err
+    """Nothing is written that others would sign in vain, and nobody waits to be told so."""
+    capsys.readouterr()
+    assert new(drafted, *flags, out="other/agreement.toml") == 2
+    words = capsys.readouterr().err
+    assert f"error: {clause}:" in words
+    assert "The options behind it: --" in words
+    assert "Fitting" not in words
     assert not (drafted / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ("--student-epsilon", "1", "--unit", "person"),
+            "--student-epsilon does not go with --unit person",
+        ),
+        (
+            ("--student-epsilon", "1", "--max-records", "3"),
+            "--student-epsilon does not go with --max-records 3",
+        ),
+        (
+            ("--student-epsilon", "1", "--route", "private-training"),
+            "--student-epsilon does not go with --route private-training",
+        ),
+        (("--student-budget", "3"), "--student-budget does nothing without --student-epsilon"),
+        (("--student-classes", "3"), "--student-classes does nothing without --student-epsilon"),
+        (("--unit", "record", "--max-records", "2"), "contradict each other"),
+    ],
+)
+def test_options_that_contradict_one_another_are_refused_before_anything_is_read(
+    flags: tuple[str, ...], words: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """Who waits for a fit and is then told of another option tries them one by one."""
+    assert new(tmp_path, *flags) == 2  # there are no data at all
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("error: --")
+    assert words in first
+
+
+@pytest.mark.parametrize(
+    ("flags", "clause"),
+    [
+        (("--institution-epsilon", "8", "--encryption", "off"), "protection.he"),
+        (("--institution-epsilon", "8", "--select", "3"), "selection.select"),
+        (("--institution-epsilon", "1e-6"), "institution_privacy.norm_bound"),
+        (("--log-days", "99999"), "retention.local_log_days"),
+    ],
+)
+def test_what_no_agreement_can_hold_is_refused_before_the_encoder_is_fitted(
+    flags: tuple[str, ...], clause: str, drafted: Path, capsys: Capture
+) -> None:
+    """Thousands of probes take a minute, for a refusal that needs none of them."""
+    capsys.readouterr()
+    assert new(drafted, *flags, out="other/agreement.toml") == 2
+    words = capsys.readouterr().err
+    assert words.startswith(f"error: {clause}:")
+    assert "Fitting" not in words
+    assert not (drafted / "other").exists()
+
+
+def test_state_folders_in_a_mistyped_place_are_not_there(drafted: Path, capsys: Capture) -> None:
+    """Seven parties that make new keys are seven ledgers that begin anew."""
+    files = ("--data", str(drafted / "data"), "--out", str(drafted / "other" / "a.toml"))
+    assert main(["agree", "new", *files, "--states", str(drafted / "staets")]) == 2
+    what, why, do = capsys.readouterr().err.splitlines()
+    assert what.endswith("staets does not exist.")
+    assert why == "  Names like it there: states."
+    assert "keys new" not in do
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(drafted: Path, capsys: Capture) -> None:
+    """As above, of the last step."""
+    capsys.readouterr()
+    assert new(drafted, out="data/student.npz/agreement.toml") == 2
+    words = capsys.readouterr().err
+    assert "student.npz is no folder that you can write" in words
+    assert "Fitting" not in words
 
 
 @pytest.mark.parametrize("name", ["agreement.toml", "encoder.safetensors"])
@@ -266,7 +340,7 @@ def test_parties_with_holes_are_refused_in_words(
 def test_one_key_for_two_parties_is_refused(tmp_path: Path, capsys: Capture) -> None:
     """One institution would sit at the table twice."""
     flags = (*TEACHER_FLAGS, *ROLE_FLAGS[:-1], KEYS[0])
-    assert by_hand(tmp_path, *flags) == 1
+    assert by_hand(tmp_path, *flags) == 2
     assert "error: parties.student.key: is also the key of north" in capsys.readouterr().err
 
 

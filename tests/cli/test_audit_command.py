@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def test_a_sound_agreement_passes(tmp_path: Path, capsys: Capture) -> None:
             assert bound["share"] == pytest.approx(bound["epsilon"] / one["claim"])
             assert 0 < bound["share"] < 1
         assert set(one["checks"]) == {"noise", "shift", "distribution"}
+        shift, noise = one["checks"]["shift"], one["checks"]["noise"]
+        assert shift["alarm"] is not (shift["least"] <= shift["value"] <= shift["most"])
+        assert shift["least"] < shift["planned"] < shift["most"]
+        assert noise["alarm"] is (noise["value"] < noise["least"])
+        assert (noise["planned"], noise["most"]) == (1.0, None)
         assert one["own_size"]["canaries"] == 8
     assert "cannot prove privacy" in found["shows_not"]
 
@@ -64,6 +70,9 @@ def test_words_and_progress(tmp_path: Path, capsys: Capture) -> None:
     assert code in (0, 1)  # an alarm by chance changes the verdict, and nothing else here
     assert "for 2 runs together" in said.out
     assert "teacher-2" in said.out
+    assert re.search(r"check noise .* of the planned one; alarm below 0\.\d", said.out)
+    assert re.search(r"check shift .*, planned \d.*; alarm below \S+ or above \S+\n", said.out)
+    assert re.search(r"check distribution .* p \S+; alarm below \S+\n", said.out)
     assert "teacher-1" not in said.out
     assert "At the run's own size, 8 classes: epsilon >= 0 if all comes out as planned" in said.out
     assert "Not shown: A lower bound cannot prove privacy" in said.out

@@ -16,6 +16,7 @@ from secure_fedsa.cli.main import main
 from secure_fedsa.planning import PlanError, plan
 from secure_fedsa.planning.unit_claims import unit_claims
 from secure_fedsa.privacy.shared_noise import figures
+from secure_fedsa.privacy.shown import at_most
 from secure_fedsa.report import wording
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.model_card import model_card
@@ -126,7 +127,7 @@ def test_an_institutions_claims_have_figures_events_and_accountant() -> None:
     assert len(found) == 3
     for claim, shares in zip(found.values(), (7, 8, 1), strict=True):
         assert claim.to_dict()["events"] == {"sum": [event.to_dict()]}
-        assert claim.why.startswith(f"{shares} shares")
+        assert claim.why.startswith(f"{shares} share{'s' * (shares > 1)} of")
         assert "signal becomes zero" in claim.neighbours
         assert "sum of discrete Gaussians" in claim.accountant
         assert dict(claim.curve)[claim.delta or 0.0] == claim.epsilon
@@ -194,7 +195,7 @@ def test_a_draft_that_hides_institutions_and_selects_some_is_refused(
 ) -> None:
     """Who is left out by a score would be told apart by the roster."""
     some = ("--select", "3", "--minimum-cohort", "3")
-    assert new(drafted, "--institution-epsilon", "8", *some, out="own/a.toml") == 1
+    assert new(drafted, "--institution-epsilon", "8", *some, out="own/a.toml") == 2
     said = capsys.readouterr().err
     assert "selection.select: is 3, not the 4 teachers" in said
     assert "would depend on single signals" in said
@@ -204,7 +205,7 @@ def test_the_closing_words_of_a_run_name_an_institutions_epsilon() -> None:
     """Who ran it sees on the screen what a whole institution lost, and nothing where it is open."""
     _, summary = runs.both(hiding())
     (line,) = _institution(summary)
-    assert f"epsilon {summary['institution_privacy']['sum-and-colluding']:.4g}" in line
+    assert f"epsilon {at_most(summary['institution_privacy']['sum-and-colluding'])}," in line
     assert _institution(runs.both(runs.facts())[1]) == []
 
 

@@ -241,7 +241,7 @@ def test_all_wrong_signatures_are_named(signed: Path, capsys: Capture) -> None:
     assert [problem["clause"] for problem in found["problems"]] == [
         f"signatures.{name}" for name in PARTIES
     ]
-    assert all(f"error: signatures.{name}: does not verify" in words for name in PARTIES)
+    assert f"error: signatures: do not verify: {', '.join(PARTIES)}." in words
 
 
 @pytest.mark.slow

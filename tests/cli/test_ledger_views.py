@@ -227,8 +227,8 @@ def test_each_run_says_whom_its_epsilon_is_for(books: Books, capsys: Capture) ->
     rows = values(capsys, "show", str(books.folder))["by_run"]
     assert [row["unit"] for row in rows] == [
         "record (add-remove)",
-        "person with up to 3 records (add-remove)",
-        "person with up to 1 record (add-remove)",
+        "person, of whom at most 3 records count (add-remove)",
+        "person, of whom at most 1 record counts (add-remove)",
         None,
         None,
     ]

@@ -106,7 +106,7 @@ def test_choices_that_a_route_cannot_keep_are_refused_by_clause(
     flags: tuple[str, ...], clause: str, drafted: Path, capsys: Capture
 ) -> None:
     """Nothing is written that others would sign in vain."""
-    assert new(drafted, *flags, out="other/agreement.toml") == 1
+    assert new(drafted, *flags, out="other/agreement.toml") == 2
     assert f"error: {clause}:" in capsys.readouterr().err
     assert not (drafted / "other").exists()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from secure_fedsa.engines.local import LocalRun
@@ -73,4 +75,6 @@ def test_unusable_records_are_told_to_their_own_operator_only(world: World) -> N
     (line,) = (world.folder / name / "local-log.jsonl").read_bytes().splitlines()
     entry = canonical.decode(line)
     assert (entry["records"], entry["zeroed"]) == (200, 7)
+    told = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    assert all(f'`"{name}"' in told for name in set(entry) - {"agreement"})
     assert not any(b"zeroed" in envelope for envelope in outcome.envelopes)

@@ -108,8 +108,8 @@ def world(folder: Path, most: int = 1, **changes: Any) -> support.World:
 @pytest.mark.parametrize(
     ("most", "words", "counted"),
     [
-        (1, "one person, of whom one record counts", "at most 1 record counts"),
-        (2, "one person with up to 2 records", "at most 2 records count"),
+        (1, "one person, of whom at most 1 record counts", "at most 1 record counts"),
+        (2, "one person, of whom at most 2 records count", "at most 2 records count"),
     ],
 )
 def test_a_whole_run_promises_it_and_says_so(

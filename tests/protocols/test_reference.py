@@ -24,6 +24,8 @@ import pytest
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 
+from secure_fedsa.audit.verify import verify_folder
+from secure_fedsa.errors import UsageError, VerificationError
 from tests.audit import folders
 from tests.protocols import make_vectors, mutants
 from tests.protocols.bench.honest_runs import KINDS, RUNS, VECTORS
@@ -295,4 +297,12 @@ def test_the_reference_runs_as_its_text_says(tmp_path: Path) -> None:
     assert code == 1
     assert words.startswith("failed: agreement.toml: ")
     assert by_command(tmp_path / "nothing")[0] == 2
+    (tmp_path / "agreement.toml").touch()
+    assert by_command(tmp_path) == (2, "cannot be used: it is no run folder")
+    with pytest.raises(UsageError):
+        verify_folder(tmp_path)
+    (tmp_path / "summary.json").touch()
+    assert by_command(tmp_path)[0] == 1
+    with pytest.raises(VerificationError):
+        verify_folder(tmp_path)
     assert not by_reference(tmp_path).accepted

@@ -286,7 +286,7 @@ def test_names_the_unit_and_relation_of_the_agreement() -> None:
         made.agreement.mechanism, unit="person", max_records=4, neighbours="replace-one"
     )
     parsed = page(replace(made, agreement=replace(made.agreement, privacy=privacy)))
-    assert "replacing one person with up to 4 records" in parsed.text
+    assert "replacing one person, of whom at most 4 records count" in parsed.text
     assert "The unit is one record" not in parsed.text
 
 

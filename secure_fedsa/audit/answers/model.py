@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from secure_fedsa.privacy import shown
 from secure_fedsa.report.markup import number
 
 Status = Literal["shown", "attested", "not shown", "not applicable"]
@@ -74,11 +74,7 @@ def at_least(name: str, value: float) -> Figure:
     >>> at_least("epsilon", 1.23491).text, at_least("epsilon", 0.0).text
     ('1.234', '0')
     """
-    if value <= 0:
-        return Figure(name, value, f"{value:g}")
-    step = 10.0 ** (3 - math.floor(math.log10(value)))
-    below = math.floor(value * step * (1 + 1e-12)) / step
-    return Figure(name, value, f"{below:.4g}".replace("e-0", "e-"))
+    return Figure(name, value, shown.at_least(value))
 
 
 def listed(names: Sequence[str], most: int = 40) -> str:

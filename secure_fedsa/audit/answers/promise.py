@@ -295,13 +295,13 @@ def over_time(source: Source) -> Answer:
         source.missing(
             "The total of each data set over all its agreements, and what its budget leaves: the "
             "folder holds this run's entries of each ledger, and how many each ledger says it had "
-            "before.",
+            "before. Every ledger begins with an entry that opens it; a run leaves several.",
             how="Ask each teacher for what `secure-fedsa ledger show STATE` prints of its own "
             "state folder: this run's id has to be among its runs. That is again its own word.",
             figures=[
                 *_data_set_budget(source),
                 *(
-                    figure(f"entries before this run's, {teacher}", position)
+                    _entries_before(teacher, position)
                     for teacher, position in source.positions.items()
                 ),
             ],
@@ -321,6 +321,16 @@ def over_time(source: Source) -> Answer:
     else:
         text = "NO DIFFERENTIAL PRIVACY: from now on no total over these data sets has a bound."
     return Answer("over-time", asked, topic, text, points)
+
+
+def _entries_before(teacher: str, position: int) -> Figure:
+    """Return how many entries a ledger had; the first one opens it, and is of no run."""
+    text = f"{position:,}"
+    if position == 1:
+        text = "1 (it opens the ledger: no earlier run)"
+    elif position > 1:
+        text = f"{position:,} (1 opens the ledger, {position - 1:,} of earlier runs and notes)"
+    return Figure(f"entries before this run's, {teacher}", position, text)
 
 
 def _without_a_segment(source: Source) -> list[Point]:

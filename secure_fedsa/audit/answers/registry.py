@@ -12,6 +12,7 @@ from typing import Any
 
 from secure_fedsa.agreement import NOISY_RELEASE, PRIVATE_TRAINING, Agreement
 from secure_fedsa.audit.answers.source import Source
+from secure_fedsa.errors import counted
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
@@ -212,7 +213,7 @@ def _mechanisms(source: Source) -> str | None:
     assert source.agreement.route == PRIVATE_TRAINING
     return (
         f"DP-SGD: noise multiplier {event.noise_multiplier:g}, sampling rate "
-        f"{event.sampling_rate:g}, {event.steps:,} steps. {FLOATING_POINT}"
+        f"{event.sampling_rate:g}, {counted(event.steps, 'step')}. {FLOATING_POINT}"
     )
 
 

@@ -23,13 +23,21 @@ class Check:
         name: noise, shift or distribution.
         p_value: Probability of so large a deviation if all is as planned; None if not checked.
         level: The check alarms below it.
-        found: What was found, as words.
+        found: What was found and where the check alarms, as words.
+        value: The figure that was compared with the plan; None where there is not one figure.
+        planned: What it is by plan; None likewise.
+        least: Smallest figure without an alarm; None if the check does not alarm below.
+        most: Largest one; None if it does not alarm above.
     """
 
     name: str
     p_value: float | None
     level: float
     found: str
+    value: float | None = None
+    planned: float | None = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def alarm(self) -> bool:
@@ -44,8 +52,12 @@ class Check:
 def noise_check(found: Fit, level: float) -> Check:
     """Ask whether the noise is smaller than planned: a chi-square test of its variance."""
     p = float(stats.chi2.cdf(found.variance * found.freedom, found.freedom))
-    said = f"standard deviation of the noise {math.sqrt(found.variance):.4g} of the planned one"
-    return Check("noise", p, level, said)
+    value = math.sqrt(found.variance)
+    least = math.sqrt(float(stats.chi2.ppf(level, found.freedom)) / found.freedom)
+    said = (
+        f"standard deviation of the noise {value:.4g} of the planned one; alarm below {least:.4g}"
+    )
+    return Check("noise", p, level, said, value, planned=1.0, least=least)
 
 
 def shift_check(scores: Scores, found: Fit, level: float) -> Check:
@@ -56,10 +68,17 @@ def shift_check(scores: Scores, found: Fit, level: float) -> Check:
     """
     deviation = math.sqrt(found.variance / found.information)
     away = found.shift - scores.shift
-    said = f"a canary moves its score by {found.shift:.4g}, planned {scores.shift:.4g}"
     if deviation == 0:
-        return Check("shift", 1.0 if away == 0 else 0.0, level, said)
-    return Check("shift", 2 * float(stats.t.sf(abs(away) / deviation, found.freedom)), level, said)
+        p, reach = 1.0 if away == 0 else 0.0, 0.0
+    else:
+        p = 2 * float(stats.t.sf(abs(away) / deviation, found.freedom))
+        reach = deviation * float(stats.t.isf(level / 2, found.freedom))
+    least, most = scores.shift - reach, scores.shift + reach
+    said = (
+        f"a canary moves its score by {found.shift:.4g}, planned {scores.shift:.4g}; "
+        f"alarm below {least:.4g} or above {most:.4g}"
+    )
+    return Check("shift", p, level, said, found.shift, scores.shift, least, most)
 
 
 def distribution_check(scores: Scores, found: Fit, level: float) -> Check:
@@ -83,7 +102,8 @@ def distribution_check(scores: Scores, found: Fit, level: float) -> Check:
         tests[f"kurtosis of the {name}"] = _moment(group, stats.kurtosistest)
     worst = min(tests, key=lambda name: tests[name])
     p = min(1.0, len(tests) * tests[worst])
-    return Check("distribution", p, level, f"farthest from the plan: {worst}")
+    said = f"farthest from the plan: {worst}, p {p:.2g}; alarm below {level:.2g}"
+    return Check("distribution", p, level, said)
 
 
 def _centre(scores: Scores) -> float:

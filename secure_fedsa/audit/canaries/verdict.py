@@ -19,6 +19,7 @@ from secure_fedsa.audit.canaries.checks import (
 from secure_fedsa.audit.canaries.estimators import Bound, fit, gdp, generic, parametric
 from secure_fedsa.audit.canaries.reach import Reach, reach
 from secure_fedsa.audit.canaries.scores import Scores
+from secure_fedsa.privacy.shown import at_least
 
 FAMILY = 0.05
 _BOUND, _NOISE, _SHIFT, _SHAPE = 0.2, 0.1, 0.1, 0.2  # 3 * 0.2 + 0.1 + 0.1 + 0.2 = 1
@@ -101,7 +102,7 @@ def judge(
         generic(scores, delta=delta, error=error),
     )
     alarms = [
-        f"{bound.method}: epsilon is at least {bound.alarm_epsilon:.4g}, above the claim"
+        f"{bound.method}: epsilon is at least {at_least(bound.alarm_epsilon)}, above the claim"
         for bound in bounds
         if bound.alarm_epsilon is not None and bound.alarm_epsilon > claim
     ]

@@ -172,6 +172,28 @@ def test_noise_with_a_mean_is_not_taken_for_a_canary() -> None:
     assert second.variance == pytest.approx(first.variance)
 
 
+def test_the_tolerance_that_is_shown_is_where_the_alarm_begins() -> None:
+    """Else a reader takes a figure for well within bounds that the check nearly refused."""
+    scores = made(0.25, 400, seed=3)
+    found = fit(scores)
+    assert found is not None
+    shift, noise = shift_check(scores, found, 0.01), noise_check(found, 0.01)
+    assert shift.least is not None
+    assert shift.most is not None
+    assert noise.least is not None
+    for value, alarm in (
+        (shift.most * 1.000001, True),
+        (shift.most * 0.999999, False),
+        (shift.least * 1.000001, False),
+        (shift.least * 0.999999, True),
+    ):
+        assert shift_check(scores, replace(found, shift=value), 0.01).alarm is alarm
+    for value, alarm in ((noise.least * 1.000001, False), (noise.least * 0.999999, True)):
+        assert noise_check(replace(found, variance=value**2), 0.01).alarm is alarm
+    still = shift_check(scores, replace(found, variance=0.0), 0.01)
+    assert (still.least, still.most) == (scores.shift, scores.shift)
+
+
 def test_checks_find_what_they_are_for() -> None:
     """Each is the only one that sees its fault before epsilon passes the claim."""
 
