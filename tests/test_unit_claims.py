@@ -16,7 +16,8 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_file import read_agreement
 from secure_fedsa.cli.terms import terms
 from secure_fedsa.planning import check_promises, plan, unit_words
-from secure_fedsa.planning.unit_claims import DELTAS, UnitClaim, unit_claims
+from secure_fedsa.planning.unit_claim import DELTAS, UnitClaim
+from secure_fedsa.planning.unit_claims import unit_claims
 from secure_fedsa.privacy.accountant import epsilon_of
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, event_from_dict

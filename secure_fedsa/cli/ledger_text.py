@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 
-from secure_fedsa.planning.unit_claims import NO_MU
+from secure_fedsa.planning.unit_claim import NO_MU
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.report.ledger_seen import (
     AT_MOST,

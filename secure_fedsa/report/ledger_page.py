@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from secure_fedsa.planning.unit_claims import NO_MU
+from secure_fedsa.planning.unit_claim import NO_MU
 from secure_fedsa.privacy import shown
 from secure_fedsa.privacy.budgets import Spend
 from secure_fedsa.report.ledger_drawing import DRAWING_STYLE, spend_over_time

@@ -17,7 +17,7 @@ from typing import Any, Final
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import counted
 from secure_fedsa.messages import STUDENT
-from secure_fedsa.planning.unit_claims import DELTAS, NO_MU
+from secure_fedsa.planning.unit_claim import DELTAS, NO_MU
 from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy import shown
 from secure_fedsa.privacy.amounts import Amount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.planning.unit_claims import NO_MU
+from secure_fedsa.planning.unit_claim import NO_MU
 from secure_fedsa.privacy.cross_check import CrossCheck
 from secure_fedsa.privacy.shown import tenths_left
 from secure_fedsa.privacy.training_check import TrainingCheck

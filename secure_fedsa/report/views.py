@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
-from secure_fedsa.planning.unit_claims import NO_MU, UnitClaim, unit_claims
+from secure_fedsa.planning.unit_claim import NO_MU, UnitClaim
+from secure_fedsa.planning.unit_claims import unit_claims
 from secure_fedsa.privacy.accountant import epsilon_from_rho
 from secure_fedsa.privacy.shared_noise import View
 from secure_fedsa.roles.noisy_release import share_plan

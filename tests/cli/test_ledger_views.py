@@ -14,7 +14,7 @@ from secure_fedsa.agreement import Agreement, Publish
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.ledger_notes import keep_agreement
 from secure_fedsa.engines.site import load_identity
-from secure_fedsa.planning.unit_claims import DELTAS, NO_MU
+from secure_fedsa.planning.unit_claim import DELTAS, NO_MU
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.dp_events import composed, from_dp_accounting
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, DpSgdTraining, Event, Unprotected

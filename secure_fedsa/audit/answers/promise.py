@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from secure_fedsa.agreement import PRIVATE_TRAINING
 from secure_fedsa.audit.answers.model import Answer, Figure, Point, bound, figure
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
-from secure_fedsa.planning.unit_claims import UnitClaim
+from secure_fedsa.planning.unit_claim import UnitClaim
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import FLOATING_POINT, NO_DIFFERENTIAL_PRIVACY
