@@ -17,7 +17,7 @@ from typing import Any, Final
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import counted
 from secure_fedsa.messages import STUDENT
-from secure_fedsa.planning.unit_claim import DELTAS, NO_MU
+from secure_fedsa.planning.unit_claim import NO_MU, curve_deltas
 from secure_fedsa.planning.unit_words import INSTITUTION
 from secure_fedsa.privacy import shown
 from secure_fedsa.privacy.amounts import Amount
@@ -223,8 +223,7 @@ class SeenBy:
 
 def total_curve(amount: Amount, delta: float) -> Curve:
     """Return the epsilon of an amount over several deltas; None where none is stated."""
-    deltas = sorted({*DELTAS, delta}, reverse=True)
-    found = ((at, Spend.of(amount, at).epsilon) for at in deltas)
+    found = ((at, Spend.of(amount, at).epsilon) for at in curve_deltas(delta))
     return tuple((at, value if math.isfinite(value) else None) for at, value in found)
 
 
