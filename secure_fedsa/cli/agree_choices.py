@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from secure_fedsa.agreement import NOISY_RELEASE, Party, Publish
-from secure_fedsa.cli.drafting import SELECT, Choices, asked, draft, usual_form
+from secure_fedsa.cli.drafting import SELECT, SKETCH_WIDTH, Choices, asked, draft, usual_form
 from secure_fedsa.cli.public_part import PublicPart
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.models.encoder import PublicEncoder
@@ -53,6 +53,14 @@ def check_options(arguments: argparse.Namespace) -> None:
             why="The records that count are those of one person.",
             do="Take --unit person, or leave --max-records out.",
         )
+    if arguments.route == NOISY_RELEASE:
+        for option in ("form", "asked", "width", "saliency"):
+            if getattr(arguments, option) is not None:
+                raise UsageError(
+                    f"--{option} does nothing with --route {NOISY_RELEASE}.",
+                    why="Its teachers send sums of their records; no model is asked anything.",
+                    do="Leave it out, or take another route.",
+                )
     if arguments.student_epsilon is None:
         for option in ("student_budget", "student_classes"):
             if getattr(arguments, option) is not None:
@@ -157,8 +165,8 @@ def choices(arguments: argparse.Namespace, public: PublicPart, teachers: int) ->
             len(public.probes),
             arguments.form or usual_form(arguments.route),
             most=arguments.asked,
-            width=arguments.width,
-            saliency=arguments.saliency,
+            width=arguments.width or SKETCH_WIDTH,
+            saliency=arguments.saliency or "alignment",
         )
     shared = arguments.institution_epsilon is not None
     feature_key = arguments.publish_feature_key or ("yes" if serves else "no")

@@ -108,13 +108,10 @@ def _add_route(group: Any) -> None:
         type=whole(2),
         help="probes that models are asked about (default: 5000; sketch 2000, gram 1000)",
     )
-    group.add_argument(
-        "--width", metavar="N", type=whole(1), default=128, help="of a sketch (default: 128)"
-    )
+    group.add_argument("--width", metavar="N", type=whole(1), help="of a sketch (default: 128)")
     group.add_argument(
         "--saliency",
         choices=("alignment", "grad-cam", "input-x-gradient"),
-        default="alignment",
         help="by which models are chosen (default: alignment)",
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secure_fedsa.cli.ledger_text import aligned, by_view_lines, epsilon_of, wrapped
 from secure_fedsa.cli.page_file import PAGE, require_ours, write_private
 from secure_fedsa.cli.parsing import printable
+from secure_fedsa.cli.places import why_not_there
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.engines.ledger_notes import charge_days, kept_agreements
 from secure_fedsa.engines.ledger_versions import earlier_versions
@@ -40,7 +41,8 @@ def open_ledger(state: Path) -> Ledger:
     known = known_head(state)
     if known is None and not (state / FILE_NAME).is_file():
         raise UsageError(
-            f"{state} holds no privacy ledger.",
+            f"{state} holds no privacy ledger." if state.exists() else f"{state} does not exist.",
+            why=why_not_there(state),
             do="Name the state folder of a teacher or the student. Its ledger begins with its "
             f"first run, or with secure-fedsa ledger new {state} ...",
         )

@@ -173,6 +173,10 @@ def test_choices_that_cannot_hold_are_refused_by_clause(
         (("--student-budget", "3"), "--student-budget does nothing without --student-epsilon"),
         (("--student-classes", "3"), "--student-classes does nothing without --student-epsilon"),
         (("--unit", "record", "--max-records", "2"), "contradict each other"),
+        (("--form", "gram"), "--form does nothing"),
+        (("--asked", "70"), "--asked does nothing"),
+        (("--width", "64"), "--width does nothing"),
+        (("--saliency", "grad-cam"), "--saliency does nothing"),
     ],
 )
 def test_options_that_contradict_one_another_are_refused_before_anything_is_read(
