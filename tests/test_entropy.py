@@ -89,10 +89,10 @@ class Clock:
         self.now += seconds
 
     def draw(self, scale: float, size: int) -> npt.NDArray[np.int64]:
-        """Return zeros, one more for each batch that was drawn before, after its time."""
+        """Return a batch of one number, another for each batch, after its time."""
         del scale
         self.now += self.work.pop(0)
-        return np.full(size, -len(self.work), dtype=np.int64)
+        return np.full(size, 7 - 2 * len(self.work), dtype=np.int64)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_when_noise_is_ready_hangs_on_the_rehearsal_alone(
     monkeypatch.setattr(SystemNoise, "discrete_gaussian", clock.draw)
     values = PacedNoise().discrete_gaussian(10.0, 3)
     assert clock.now == pytest.approx(ready, abs=2e-5)
-    assert (values == 0).all()  # of the second batch, never of the one that was timed
+    assert values.tolist() == [7, 7, 7]  # of the second batch, not of the one that was timed
 
 
 def test_runs_draw_noise_at_a_pace(tmp_path: Path) -> None:

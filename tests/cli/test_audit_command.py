@@ -83,7 +83,7 @@ def test_a_release_without_noise_exits_with_1(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script that looks at the exit code alone must see it."""
-    monkeypatch.setattr(audit, "SystemNoise", NoNoise)
+    monkeypatch.setattr(audit, "PacedNoise", NoNoise)
     path = written(tmp_path, summaries(4.0))
     code, found = audited(capsys, path, "--canaries", "200", "--teacher", "teacher-1")
     assert (code, found["verdict"]) == (1, "fail")

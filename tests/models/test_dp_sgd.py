@@ -278,6 +278,18 @@ def test_a_sample_is_drawn_finely_and_of_any_size(monkeypatch: pytest.MonkeyPatc
     assert ((chances * 2**24) % 1 != 0).double().mean() > 0.9
 
 
+@pytest.mark.slow
+@pytest.mark.statistical
+def test_a_step_takes_records_at_the_rate_of_its_event() -> None:
+    """If this fails, records are in more steps than the amplification allows.
+
+    Six standard errors, a hundredth of the rate: fails by chance once in 10^8 runs.
+    """
+    count, taken = 800_000, replace(QUIET, sampling_rate=0.3, denominator=800_000.0)
+    share = float(one_step(torch.ones(count, 1), np.full(count, 9.0), taken, seed=11))
+    assert share == pytest.approx(0.3, abs=6 * np.sqrt(0.21 / count))
+
+
 def test_one_step_has_the_noise_and_the_sample_of_its_event() -> None:
     """If this fails, noise is smaller, or records are taken more often, than the ledger knows.
 

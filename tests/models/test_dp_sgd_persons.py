@@ -118,7 +118,10 @@ def test_nobody_is_a_step_of_noise() -> None:
     assert told.abs().min() > 0
 
 
-@pytest.mark.parametrize("persons", [None, np.arange(40) // 7, np.zeros(40, dtype=np.int64)])
+@pytest.mark.parametrize(
+    "persons",
+    [None, np.arange(40) // 7, np.arange(40) % 7, np.zeros(40, dtype=np.int64)],
+)
 @pytest.mark.parametrize("at_once", [1, 6, 9, 1000])
 def test_a_step_in_parts_is_the_step(
     persons: Any, at_once: int, monkeypatch: pytest.MonkeyPatch

@@ -139,6 +139,17 @@ def test_one_step_of_a_changed_unit_against_integration(noise: float, rate: floa
         assert np.maximum(one - math.exp(epsilon) * other, 0).sum() * width <= delta
 
 
+def test_a_changed_unit_pays_for_the_librarys_rounding() -> None:
+    """If this fails, a figure at a tiny delta rests on the rounding errors of many steps."""
+    event, delta = DpSgdTraining(300.0, 1.0, 100_000), 1e-6
+    (epsilon,) = changed_unit_epsilons(event, [delta])
+    assert epsilon is not None
+    half, ratio = epsilon / 2, math.sqrt(event.steps) / event.noise_multiplier
+    step = exact_delta(ratio, half) + 1e-15 * event.steps
+    assert step * (1 + math.exp(half)) <= delta * (1 + 1e-6)
+    assert exact_delta(ratio, half) * (1 + math.exp(half)) < delta * (1 - 1e-3)
+
+
 def test_a_changed_unit_has_no_figure_where_none_can_be_stated() -> None:
     """If this fails, a guess stands where nothing is known."""
     event = DpSgdTraining(2.0, 0.05, 100)

@@ -11,7 +11,7 @@ from secure_fedsa.audit.canaries.estimators import ERROR
 from secure_fedsa.audit.canaries.release import release_scores
 from secure_fedsa.audit.canaries.scores import secret_coins
 from secure_fedsa.audit.canaries.verdict import FAMILY, Finding, judge
-from secure_fedsa.entropy import NoiseSource, SystemNoise, TrainingNoise
+from secure_fedsa.entropy import NoiseSource, PacedNoise, TrainingNoise
 from secure_fedsa.errors import AgreementError, UsageError
 from secure_fedsa.planning import check_promises
 from secure_fedsa.privacy.accountant import NAME, epsilon_of
@@ -124,7 +124,7 @@ def audit_agreement(
             do=f"Use {LEAST} to {MOST} canaries and 1 to {MOST_RUNS} runs.",
         )
     check_promises(agreement)
-    source = noise or (lambda _: SystemNoise())
+    source = noise or (lambda _: PacedNoise())
     delta, findings = agreement.promise.delta, []
     for teacher in chosen:
 
