@@ -20,7 +20,7 @@ from typing import Any
 import secure_fedsa
 from secure_fedsa import agreement, agreement_tables, entropy, signals
 from secure_fedsa.cli.main import build_parser
-from secure_fedsa.engines import own_files, retention
+from secure_fedsa.engines import data_register, own_files, preflight, retention
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.site import LocalSite
 from secure_fedsa.engines.student_labels import StudentLabels
@@ -52,7 +52,7 @@ from secure_fedsa.privacy import (
     shared_noise,
     shares,
 )
-from secure_fedsa.roles import model_teachers, noisy_release, private_student, scores
+from secure_fedsa.roles import charges, model_teachers, noisy_release, private_student, scores
 from secure_fedsa.wire import canonical
 
 ROOT = Path(secure_fedsa.__file__).parents[1]
@@ -153,6 +153,11 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     entropy.training_generator,
     entropy.SystemNoise.discrete_gaussian,
     entropy.PacedNoise.discrete_gaussian,
+    preflight.check_brought,
+    preflight.check_records,
+    data_register.DataRegister.sketch,
+    charges.is_stated,
+    entropy.secret_bytes,
     LocalRun.__init__,
     LocalSite.__init__,
     LocalSite.read_private,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +16,28 @@ import numpy as np
 import pytest
 from torch import nn
 
+from secure_fedsa.engines import site, student_labels
+from secure_fedsa.engines.data_register import DataRegister
 from secure_fedsa.engines.site import LocalSite
+from secure_fedsa.engines.student_labels import StudentLabels
+from secure_fedsa.messages import STUDENT
 from secure_fedsa.models.scatter import triangle_size
 from secure_fedsa.models.teachers import PrivateModel
 from tests.engines.test_routes import image_world
+from tests.engines.test_student_labels import ask, protected
 from tests.privacy.choices import FUNCTIONS, called
 from tests.routes import PROMISE, Shape, encryption_only, private_training, trained_models
 from tests.support import World, institution_promise, make_world, table
 
 Called = set[tuple[str, str]]
+
+HANDED: tuple[tuple[Any, str], ...] = (
+    (site, "check_brought"),
+    (DataRegister, "sketch"),
+    (LocalSite, "read_private"),
+    (LocalSite, "ask_model"),
+)
+"""Where a run hands private records on: before the charge, to know them again, and to use them."""
 
 
 @contextmanager
@@ -42,6 +55,20 @@ def watched(found: Called) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(before)
+
+
+def watched_in(monkeypatch: pytest.MonkeyPatch, places: Iterable[tuple[Any, str]]) -> Called:
+    """Return a set that fills with what these functions call, themselves included."""
+    found: Called = set()
+    for owner, name in places:
+        own = getattr(owner, name)
+
+        def inside(*arguments: Any, own: Any = own, **named: Any) -> Any:
+            with watched(found):
+                return own(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, functools.wraps(own)(inside))
+    return found
 
 
 def not_listed(found: Called) -> list[str]:
@@ -106,18 +133,21 @@ def test_no_function_that_a_run_hands_records_to_is_missing(
         teacher: replace(data, persons=np.arange(len(data.labels)) // 2)
         for teacher, data in world.data.items()
     }
-    found: Called = set()
-    for method in ("read_private", "ask_model"):
-        own = getattr(LocalSite, method)
-
-        def inside(*arguments: Any, own: Any = own) -> Any:
-            with watched(found):
-                return own(*arguments)
-
-        monkeypatch.setattr(LocalSite, method, functools.wraps(own)(inside))
-    outcome = world.local_run().execute()
+    found = watched_in(monkeypatch, HANDED)
+    outcome = world.local_run(register=DataRegister(tmp_path / "register")).execute()
     assert outcome.problem == ""
     assert len(found) > 20
+    assert not_listed(found) == []
+
+
+@pytest.mark.slow
+def test_no_function_that_gets_the_students_labels_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, what the student's protected records pass through is classed by nobody."""
+    found = watched_in(monkeypatch, [(student_labels, "read_labels")])
+    ask(StudentLabels(tmp_path / STUDENT, protected(tmp_path).agreement()))
+    assert len(found) > 5
     assert not_listed(found) == []
 
 
