@@ -27,6 +27,9 @@ from secure_fedsa.entropy import PacedNoise, SystemNoise
 SCALE = 273_589.0
 """About that of the demo's noise, in steps of its grid."""
 
+_VALUES = 7_500_000
+"""Most that is drawn of one kind: of long batches fewer are measured."""
+
 Draw = Callable[[int], npt.NDArray[np.float64]]
 Clock = Callable[[], int]
 
@@ -90,14 +93,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batches", type=int, default=6000)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 100, 1000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 100, 1000, 5000])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = []
     for size in options.sizes:
         for what in MEASURED:
-            found.append(measured(what, options.batches, size))
+            found.append(measured(what, min(options.batches, _VALUES // size), size))
             print(json.dumps(found[-1]), flush=True)
     if options.out:
         options.out.write_text(json.dumps(found, indent=2) + "\n")
