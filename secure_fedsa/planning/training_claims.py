@@ -22,8 +22,8 @@ from secure_fedsa.privacy import groups
 from secure_fedsa.privacy.events import DpSgdTraining, Event
 
 _NOT_THE_PERSONS = (
-    "The person's figure is none for it: where a record that counted is gone, another one of the "
-    "same person may count in its place."
+    "The person's figure does not hold for it: where a record that counted is gone, another one of "
+    "the same person may count in its place."
 )
 _LARGER_PERSONS = (2, 5)  # each takes seconds, and more records promise next to nothing
 
