@@ -22,6 +22,7 @@ from secure_fedsa.audit.answers.model import STATUSES, Answer, Point, bound
 from secure_fedsa.audit.answers.source import Source, read_source
 from secure_fedsa.audit.evidence import InMemory
 from secure_fedsa.audit.verify import verify_evidence
+from secure_fedsa.planning.unit_claim import no_claim
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import events_to_list
 from secure_fedsa.privacy.training_check import TrainingCheck
@@ -335,6 +336,20 @@ def test_a_trainings_epsilon_stands_between_two_others() -> None:
     assert isinstance(least.value, float)
     assert 0 < float(least.text) <= least.value <= source.plan.accounting.epsilon
     assert "certainly reaches" not in words(asked("default")[1]["accountant"])
+
+
+def test_a_unit_without_a_figure_is_named_in_the_answer_too() -> None:
+    """If this fails, what is too weak to be stated is passed over in silence."""
+    source, answers = asked("default")
+    agreed, *others = source.by_view.units
+    unstated = no_claim("person-with-10-records", "one person with at most 10 records", "Why not.")
+    kept = (claim for claim in others if claim.id != unstated.id)
+    made = replace(source, by_view=replace(source.by_view, units=(agreed, unstated, *kept)))
+    (found,) = [found for found in answer(made) if found.id == "unit"]
+    said = "No figure for one person with at most 10 records: Why not."
+    assert said in words(found)
+    assert "No figure for" not in words(answers["unit"])
+    assert "No figure for" not in words(asked("institution")[1]["unit"])
 
 
 def test_who_counted_the_persons_of_a_training_is_named() -> None:

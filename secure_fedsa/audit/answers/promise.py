@@ -152,10 +152,11 @@ _MEANS = {
         "size."
     ),
     ("person", "add-remove"): (
-        "All of a person's records come or go together. One of them alone can cost more than is "
-        "stated, as another may count in its place: see the claims by unit. A person whose records "
-        "change is one removal and one addition: its bound is the one of two such steps, not the "
-        "one stated. One person more or less is covered; about how many there are is not."
+        "All of a person's records come or go together. One of them alone can cost less than is "
+        "stated, or more, as another may count in its place: see the claims by unit. A person "
+        "whose records change is one removal and one addition: its bound is the one of two such "
+        "steps, not the one stated. One person more or less is covered; about how many there are "
+        "is not."
     ),
     ("person", "replace-one"): (
         "All of a person's records are replaced together, in one step; one of them alone: see the "
