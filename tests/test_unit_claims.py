@@ -14,6 +14,7 @@ import pytest
 import secure_fedsa
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_file import read_agreement
+from secure_fedsa.cli.plan import _units as unit_lines
 from secure_fedsa.cli.terms import terms
 from secure_fedsa.planning import check_promises, plan, unit_words
 from secure_fedsa.planning.unit_claim import DELTAS, UnitClaim
@@ -22,6 +23,7 @@ from secure_fedsa.privacy.accountant import epsilon_of
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import DiscreteGaussianRelease, event_from_dict
 from secure_fedsa.privacy.mechanisms import l2_sensitivity
+from secure_fedsa.report.views import by_view
 
 EXAMPLES = Path(__file__).parents[1] / "protocols" / "v1" / "examples"
 NOISY = ("banks", "hospitals")  # persons of eight records, replaced; records, added or removed
@@ -123,6 +125,42 @@ def test_persons_of_a_training_lose_more_than_their_records() -> None:
         for name in ("agreed-unit", "person-with-2-records", "person-with-5-records")
     ]
     assert losses[0] < losses[1] < losses[2] < math.inf
+
+
+def of_persons(multiplier: float) -> Agreement:
+    """Return trainings that promise persons, with so much noise."""
+    agreement = example("clinics")
+    assert agreement.privacy is not None
+    assert agreement.training is not None
+    return replace(
+        agreement,
+        privacy=replace(agreement.privacy, unit="person", max_records=2),
+        training=replace(agreement.training, noise_multiplier=multiplier),
+    )
+
+
+@pytest.mark.slow
+def test_a_unit_without_a_figure_is_named_with_the_reason() -> None:
+    """If this fails, a person reads its own figure as one for a record, for want of another."""
+    trained = of_persons(0.5)
+    weaker = of_persons(0.45)
+    records = replace(weaker, privacy=replace(weaker.promise, unit="record", max_records=1))
+    noisy = replace(
+        example("hospitals"), privacy=replace(example("hospitals").mechanism, noise_multiplier=0.3)
+    )
+    for agreement, ids in (
+        (trained, {"one-record": "does not hold for it"}),
+        (records, {"person-with-2-records": "above 100", "person-with-5-records": "as above"}),
+        (noisy, {"person-with-5-records": "above 100", "person-with-10-records": "above 100"}),
+    ):
+        found = {claim.id: claim for claim in unit_claims(agreement)}
+        assert found["agreed-unit"].epsilon is not None
+        for name, why in ids.items():
+            assert found[name].epsilon is None
+            assert (found[name].curve, found[name].neighbours) == ((), "")
+            assert why in found[name].why
+        told = " ".join(unit_lines(by_view(agreement)))
+        assert all(found[name].unit in told.split("no epsilon for")[1] for name in ids)
 
 
 def test_nothing_is_promised_without_differential_privacy() -> None:

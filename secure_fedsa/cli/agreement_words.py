@@ -143,7 +143,10 @@ WORDS: dict[str, str] = {
         "Standard deviation of a step's noise, in units of clip_norm. Computed from epsilon, "
         "delta, sampling_rate and steps; plan refuses less. The noise is floating-point."
     ),
-    "training.clip_norm": "Length to which each record's gradient is cut.",
+    "training.clip_norm": (
+        "Length to which each record's gradient is cut, or each person's mean gradient where "
+        "persons are the unit."
+    ),
     "training.denominator": (
         "What a step's noisy sum of gradients is divided by; sampling_rate times the order of "
         "magnitude of a teacher's records. Never its true number."

@@ -161,15 +161,27 @@ def check_promises(agreement: Agreement) -> Promises:
         raise PlanError.of(error) from error
 
 
+def collusion_bits(agreement: Agreement) -> int | None:
+    """Return log2 of the score modulus, None without encryption.
+
+    Raises:
+        HeadroomError: If the scores of the agreement fit no modulus.
+    """
+    if not agreement.protection.he:
+        return None
+    bits = agreement.encryption.query_modulus_bits
+    return score_modulus(score_bound(agreement), bits).bit_length() - 1
+
+
 def _promises(agreement: Agreement) -> Promises:
     accounting = _accounting(agreement)
     _check_scales(agreement)
-    headroom, modulus = _arithmetic(agreement)
+    headroom = _arithmetic(agreement)
     encrypted, values = agreement.protection.he, agreement.saliency.values
     found = Promises(
         accounting=accounting,
         headroom=headroom if encrypted else None,
-        collusion_bits=modulus.bit_length() - 1 if encrypted else None,
+        collusion_bits=collusion_bits(agreement),
         upload_bytes=headroom.payload_bytes if encrypted else 8 * agreement.feature_values,
         query_bytes=values * reply_bytes(agreement),
         smallest_sum=agreement.selection.smallest_sum,
@@ -232,8 +244,8 @@ def _check_scales(agreement: Agreement) -> None:
             )
 
 
-def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
-    """Return headroom and score modulus; without encryption sums and scores wrap as well."""
+def _arithmetic(agreement: Agreement) -> Headroom:
+    """Return headroom, scores checked too; without encryption sums and scores wrap as well."""
     bits = agreement.encryption.query_modulus_bits
     clause = "encryption"
     try:
@@ -256,7 +268,7 @@ def _arithmetic(agreement: Agreement) -> tuple[Headroom, int]:
             "scores of this many values and bits pass 61 bits.",
             do="Use fewer directions or bits.",
         )
-    return headroom, modulus
+    return headroom
 
 
 def _accounting(agreement: Agreement) -> Accounting | None:

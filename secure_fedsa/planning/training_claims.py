@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import PrivacyParameterError
 from secure_fedsa.planning import unit_words
 from secure_fedsa.planning.unit_claim import (
     ANOTHER_COUNTS,
+    NO_BOUND,
     WORTH_STATING,
     UnitClaim,
     curve_deltas,
     events_held,
+    no_claim,
+    too_large,
 )
 from secure_fedsa.privacy import groups
 from secure_fedsa.privacy.events import DpSgdTraining, Event
 
+_NOT_THE_PERSONS = (
+    "The person's figure does not hold for it: where a record that counted is gone, another one of "
+    "the same person may count in its place."
+)
 _LARGER_PERSONS = (2, 5)  # each takes seconds, and more records promise next to nothing
 
 
@@ -29,13 +37,19 @@ def record_of_a_trained_person(agreement: Agreement, events: dict[str, Event]) -
         groups.changed_unit_epsilons,
         f"The lemma on groups: the person leaves, and comes back changed. {ANOTHER_COUNTS}",
     )
-    return [] if claim is None else [claim]
+    if claim.epsilon is None:
+        return [replace(claim, why=f"{claim.why} {_NOT_THE_PERSONS}")]
+    return [claim]
 
 
 def larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> list[UnitClaim]:
     """Return claims for persons with several records of trainings that take records."""
     found: list[UnitClaim] = []
     for records in _LARGER_PERSONS:
+        unit = (f"person-with-{records}-records", unit_words.person_with(records))
+        if found and found[-1].epsilon is None:
+            found.append(no_claim(*unit, "More records cost more than fewer, as above."))
+            continue
 
         def of_group(
             event: DpSgdTraining, deltas: Sequence[float], records: int = records
@@ -45,13 +59,11 @@ def larger_than_trained_for(agreement: Agreement, events: dict[str, Event]) -> l
         claim = _of_trainings(
             agreement,
             events,
-            (f"person-with-{records}-records", unit_words.person_with(records)),
+            unit,
             of_group,
             "Each step samples the person's records one by one (Ganesh 2024). It holds for "
             "persons with no more records; nothing in this agreement bounds that.",
         )
-        if claim is None:
-            break  # more records cost more
         found.append(claim)
     return found
 
@@ -62,10 +74,11 @@ def _of_trainings(
     unit: tuple[str, str],
     epsilons: Callable[[DpSgdTraining, Sequence[float]], list[float | None]],
     why: str,
-) -> UnitClaim | None:
+) -> UnitClaim:
     """Return a claim, for the worst teacher, about a unit that trainings are not accounted for.
 
-    None if no bound worth stating holds. ``unit`` is the claim's id and the unit in words.
+    It has no figure if no bound worth stating holds. ``unit`` is the claim's id and the unit in
+    words.
     """
     at = curve_deltas(agreement.promise.delta)
     worst: list[float | None] = [0.0] * len(at)
@@ -73,12 +86,14 @@ def _of_trainings(
         for event in dict.fromkeys(events.values()):
             assert isinstance(event, DpSgdTraining)
             worst = [_larger(a, b) for a, b in zip(worst, epsilons(event, at), strict=True)]
-    except PrivacyParameterError:
-        return None
+    except PrivacyParameterError as error:
+        return no_claim(*unit, f"No bound worth stating is known: {error.what}")
     curve = tuple(zip(at, worst, strict=True))
     epsilon = dict(curve)[agreement.promise.delta]
-    if epsilon is None or epsilon > WORTH_STATING:
-        return None
+    if epsilon is None:
+        return no_claim(*unit, NO_BOUND)
+    if epsilon > WORTH_STATING:
+        return no_claim(*unit, too_large(epsilon))
     name, words = unit
     return UnitClaim(
         id=name,

@@ -12,6 +12,7 @@ from secure_fedsa.privacy import accountant, training_accountant
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import Event, events_to_list
 from secure_fedsa.privacy.shared_noise import SharedNoiseRelease
+from secure_fedsa.privacy.shown import at_most
 
 DELTAS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
 """Where the curve of epsilon over delta is drawn, besides at the agreed delta."""
@@ -26,7 +27,8 @@ ANOTHER_COUNTS = (
     "so this figure can be above that of a person, all of whose records come or go together. Whose "
     "a record is stays the same."
 )
-WORTH_STATING = 100.0  # epsilon: above it, a claim for a larger person is left out
+NO_BOUND = "At the agreed delta no bound is known that could be stated."
+WORTH_STATING = 100.0  # epsilon: above it, no figure for a unit that is not the agreed one
 
 Curve = tuple[tuple[float, float | None], ...]
 
@@ -88,6 +90,18 @@ class UnitClaim:
 def no_claim(name: str, unit: str, why: str) -> UnitClaim:
     """Return that nothing is promised to a unit, and why."""
     return UnitClaim(name, unit, "", None, None, (), None, {}, "", "", why)
+
+
+def too_large(epsilon: float) -> str:
+    """Return why a figure is not stated, in words.
+
+    >>> too_large(123.45)
+    'The bound that is known is 123.5, and one above 100 promises nothing: no figure is stated.'
+    """
+    return (
+        f"The bound that is known is {at_most(epsilon)}, and one above {WORTH_STATING:g} promises "
+        "nothing: no figure is stated."
+    )
 
 
 def claim_of(

@@ -18,6 +18,7 @@ from secure_fedsa.planning.training_claims import (
 )
 from secure_fedsa.planning.unit_claim import (
     ANOTHER_COUNTS,
+    NO_BOUND,
     WORTH_STATING,
     UnitClaim,
     amounts_of,
@@ -25,6 +26,7 @@ from secure_fedsa.planning.unit_claim import (
     curve_deltas,
     events_held,
     no_claim,
+    too_large,
 )
 from secure_fedsa.privacy import accountant, groups, shared_noise
 from secure_fedsa.privacy.amounts import Amount
@@ -69,6 +71,9 @@ _INSTITUTION: dict[View, tuple[str, str, str]] = {
     ),
 }
 """By view: the claim's id, who looks, and what the figure rests on."""
+
+INSTITUTION_CLAIMS: dict[View, str] = {view: name for view, (name, _, _) in _INSTITUTION.items()}
+"""By view of a sum that protects institutions: the id of its claim."""
 
 
 def unit_claims(agreement: Agreement) -> tuple[UnitClaim, ...]:
@@ -146,7 +151,16 @@ def _units_of_releases(agreement: Agreement) -> list[UnitClaim]:
                 "for persons with no more records; nothing in this agreement bounds that.",
             )
         )
-    return [claim for claim in found if (claim.epsilon or 0.0) <= WORTH_STATING]
+    return [_worth_stating(claim) for claim in found]
+
+
+def _worth_stating(claim: UnitClaim) -> UnitClaim:
+    """Return a claim, or why its figure says too little to be stated."""
+    if claim.epsilon is None:
+        return no_claim(claim.id, claim.unit, NO_BOUND)
+    if claim.epsilon > WORTH_STATING:
+        return no_claim(claim.id, claim.unit, too_large(claim.epsilon))
+    return claim
 
 
 def _everywhere(agreement: Agreement, events: dict[str, Event]) -> UnitClaim:

@@ -78,13 +78,14 @@ class DiscreteGaussianRelease:
 
 @dataclass(frozen=True, slots=True)
 class DpSgdTraining:
-    """A model trained by DP-SGD: T Gaussian mechanisms, each on a Poisson sample of the records.
+    """A model trained by DP-SGD: T Gaussian mechanisms, each on a Poisson sample of the units.
 
-    Holds for add/remove of one record. The noise is floating-point.
+    Holds for add/remove of one unit: a record, whose gradient is clipped, or a person with all its
+    records that count, the mean of whose gradients is. The noise is floating-point.
 
     Attributes:
         noise_multiplier: Standard deviation of a step's noise over the clip norm.
-        sampling_rate: Probability with which a step takes a record, at most 1.
+        sampling_rate: Probability with which a step takes a unit, at most 1.
         steps: Number of steps, those of tuning runs that are not public included.
 
     Raises:

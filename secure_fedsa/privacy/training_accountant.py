@@ -1,14 +1,14 @@
 """Epsilon of models trained by DP-SGD, by privacy loss distributions (PLD).
 
-A step of DP-SGD is a Gaussian mechanism on a Poisson sample of the records; T adaptive steps
-compose. dp_accounting composes their privacy loss distributions numerically, with discretisation
-errors on the safe side (Doroshenko, Ghazi, Kamath, Kumar and Manurangsi 2022, "Connect the
-dots"). Its Fourier transforms round, though: compared with sums without cancellation and with the
-exact Gaussian, delta was wrong by up to 7e-17 a step, either way, and epsilon at a small delta of
-many steps was too small. So it is stated for a delta that is smaller by 1e-15 a step, and not at
-all where nothing would be left. The neighbours add or remove one record. The figure is for exact
-real-valued Gaussians:
-the noise of the training is floating-point, and whoever states this figure must say so.
+A step of DP-SGD is a Gaussian mechanism on a Poisson sample of the units: records, or persons with
+all their records that count. T adaptive steps compose. dp_accounting composes their privacy loss
+distributions numerically, with discretisation errors on the safe side (Doroshenko, Ghazi, Kamath,
+Kumar and Manurangsi 2022, "Connect the dots"). Its Fourier transforms round, though: compared with
+sums without cancellation and with the exact Gaussian, delta was wrong by up to 7e-17 a step, either
+way, and epsilon at a small delta of many steps was too small. So it is stated for a delta that is
+smaller by 1e-15 a step, and not at all where nothing would be left. The neighbours add or remove
+one unit. The figure is for exact real-valued Gaussians: the noise of the training is
+floating-point, and whoever states this figure must say so.
 
 Opacus's own accountants are not used: one of them is below the true value by 11%.
 """

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from secure_fedsa.agreement import NOISY_RELEASE, Agreement
+from secure_fedsa.errors import counted
 from secure_fedsa.messages import AGGREGATOR, KEY_HOLDER, STUDENT, TEACHER
+from secure_fedsa.planning.promises import collusion_bits
 from secure_fedsa.planning.unit_claim import NO_MU, UnitClaim
-from secure_fedsa.planning.unit_claims import unit_claims
+from secure_fedsa.planning.unit_claims import INSTITUTION_CLAIMS, unit_claims
 from secure_fedsa.privacy.accountant import epsilon_from_rho
 from secure_fedsa.privacy.shared_noise import View
 from secure_fedsa.roles.noisy_release import share_plan
@@ -138,6 +140,8 @@ class ViewClaim:
         institution_facts: Facts about one teacher as an institution that it sees, in words.
         institution: Bound at ``delta`` for one member's whole signal in the opened sum; None if
             nothing is promised.
+        institution_claim: Id of the unit claim that ``institution`` belongs to, with its events,
+            neighbours and accountant; empty where nothing is promised.
     """
 
     id: str
@@ -148,6 +152,7 @@ class ViewClaim:
     delta: float | None
     institution_facts: tuple[str, ...]
     institution: float | None = None
+    institution_claim: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as a JSON-able dict."""
@@ -160,7 +165,14 @@ class ViewClaim:
             "delta": self.delta,
             "claim": "agreed-unit",
             "institution_facts": list(self.institution_facts),
-            **({} if self.institution is None else {"institution_epsilon": self.institution}),
+            **(
+                {}
+                if self.institution is None
+                else {
+                    "institution_epsilon": self.institution,
+                    "institution_claim": self.institution_claim,
+                }
+            ),
         }
 
 
@@ -210,6 +222,7 @@ def by_view(agreement: Agreement) -> ByView:
             delta=None if is_forger(seer) else agreed.delta,
             institution_facts=institution_facts(agreement, seer),
             institution=institution_epsilon(agreement, seer),
+            institution_claim=institution_claim(agreement, seer),
         )
         for name, seer in SEERS.items()
     )
@@ -222,12 +235,28 @@ def institution_epsilon(agreement: Agreement, seer: Seer) -> float | None:
     A member knows its own share, so a teacher alone counts as colluding. Beyond ``max_colluding``
     only the member's own share is sure to be left.
     """
+    view = _of_the_sum(agreement, seer)
+    if view is None:
+        return None
+    return epsilon_from_rho(share_plan(agreement).rho(view), agreement.promise.delta)
+
+
+def institution_claim(agreement: Agreement, seer: Seer) -> str:
+    """Return the id of the unit claim that :func:`institution_epsilon` belongs to; empty if none.
+
+    Its events, neighbours and accountant are those of the figure.
+    """
+    view = _of_the_sum(agreement, seer)
+    return "" if view is None else INSTITUTION_CLAIMS[view]
+
+
+def _of_the_sum(agreement: Agreement, seer: Seer) -> View | None:
+    """Return whose noise stands before a member's signal for who looks; None without a promise."""
     if agreement.institution_privacy is None or is_forger(seer):
         return None
-    view: View = "sum-and-colluding" if TEACHER in seer.parties else "sum"
     if seer.colluding in {"many", "all"}:
-        view = "everybody-else"
-    return epsilon_from_rho(share_plan(agreement).rho(view), agreement.promise.delta)
+        return "everybody-else"
+    return "sum-and-colluding" if TEACHER in seer.parties else "sum"
 
 
 def institution_facts(agreement: Agreement, seer: Seer) -> tuple[str, ...]:
@@ -252,10 +281,21 @@ def _score(agreement: Agreement, seer: Seer) -> list[str]:
     if agreement.institution_privacy is not None:
         return []  # it is zero, for everybody
     if published == "values" or KEY_HOLDER in seer.parties:
-        return ["its score: how well its noisy saliency fits the student's question"]
+        fits = "its noisy saliency" if agreement.route == NOISY_RELEASE else "its model's saliency"
+        found = [f"its score: how well {fits} fits the student's question"]
+        return found + _bits(agreement, seer)
     if not he and AGGREGATOR in seer.parties:
         return ["its score, as encryption is off"]
     return ["its place in the order of scores"] if published == "order" else []
+
+
+def _bits(agreement: Agreement, seer: Seer) -> list[str]:
+    """Return how much of a saliency who has both a reply and its blind can learn."""
+    bits = collusion_bits(agreement)
+    if bits is None or not {AGGREGATOR, KEY_HOLDER} <= set(seer.parties):
+        return []
+    most = f"at most {counted(bits, 'bit')} of its saliency a run, through its reply and its blind"
+    return [f"{most}: for an honest question its score and no more"]
 
 
 def _signals(agreement: Agreement, seer: Seer) -> list[str]:

@@ -18,15 +18,18 @@ from scipy.stats import norm
 
 from secure_fedsa.audit.answers import QUESTIONS, answer
 from secure_fedsa.audit.answers.document import document
-from secure_fedsa.audit.answers.model import STATUSES, Answer, Point
+from secure_fedsa.audit.answers.model import STATUSES, Answer, Point, bound
 from secure_fedsa.audit.answers.source import Source, read_source
 from secure_fedsa.audit.evidence import InMemory
 from secure_fedsa.audit.verify import verify_evidence
+from secure_fedsa.planning.unit_claim import no_claim
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.events import events_to_list
 from secure_fedsa.privacy.training_check import TrainingCheck
+from secure_fedsa.report import wording
 from secure_fedsa.report.claims import WORDS
 from secure_fedsa.report.notices import FLOATING_POINT
+from secure_fedsa.report.views import WHY_ONE_BOUND, WHY_SEVERAL_BOUNDS
 from secure_fedsa.roles.charges import planned_event
 from secure_fedsa.wire import canonical
 from tests.audit.folders import VARIANTS, WORLDS, honest
@@ -199,7 +202,8 @@ def test_withheld_evidence_turns_what_was_shown_into_a_word(variant: str) -> Non
     assert ("goes to the student, sealed" in custody) == (not publish.sums)
     assert figures(answers["not-covered"])["scores"] == publish.scores
     counted = "noisy number of records behind the sum" in figures(answers["not-covered"])
-    assert counted == (publish.sums and source.agreement.answers is None)
+    counts = source.agreement.answers is None and source.agreement.institution_privacy is None
+    assert counted == (publish.sums and counts)
     # Whoever has the key stands for there having been one release.
     holder = "aggregator" if source.agreement.custody == "aggregator" else "key-holder"
     (point,) = [p for p in answers["custody"].points if p.text.startswith("That no other sum")]
@@ -334,6 +338,20 @@ def test_a_trainings_epsilon_stands_between_two_others() -> None:
     assert "certainly reaches" not in words(asked("default")[1]["accountant"])
 
 
+def test_a_unit_without_a_figure_is_named_in_the_answer_too() -> None:
+    """If this fails, what is too weak to be stated is passed over in silence."""
+    source, answers = asked("default")
+    agreed, *others = source.by_view.units
+    unstated = no_claim("person-with-10-records", "one person with at most 10 records", "Why not.")
+    kept = (claim for claim in others if claim.id != unstated.id)
+    made = replace(source, by_view=replace(source.by_view, units=(agreed, unstated, *kept)))
+    (found,) = [found for found in answer(made) if found.id == "unit"]
+    said = "No figure for one person with at most 10 records: Why not."
+    assert said in words(found)
+    assert "No figure for" not in words(answers["unit"])
+    assert "No figure for" not in words(asked("institution")[1]["unit"])
+
+
 def test_who_counted_the_persons_of_a_training_is_named() -> None:
     """If this fails, a training that promises persons gets no report, or others' word."""
     source, _ = asked("trainings")
@@ -346,10 +364,21 @@ def test_who_counted_the_persons_of_a_training_is_named() -> None:
         verdict=replace(source.verdict, facts=facts),
         facts=replace(source.facts, agreement=persons),
     )
-    (found,) = [found for found in answer(made) if found.id == "unit"]
-    (point,) = [p for p in found.points if p.status == "attested"]
+    answers = {found.id: found for found in answer(made)}
+    (point,) = [p for p in answers["unit"].points if p.status == "attested"]
     assert "at most 1 record added anything" in point.text
     assert point.by == ("teacher-1", "teacher-2", "teacher-4")
+    # What is sampled and clipped is a person, and one record is less than that only in number.
+    moves = words(answers["sensitivity"])
+    for said in ("mean of its gradients is clipped", "a person takes part", "persons were sampled"):
+        assert said in moves
+    for false in ("One record moves", "a record takes part", "each record's gradient"):
+        assert false not in moves
+        assert false in words(asked("trainings")[1]["sensitivity"])
+    compared = words(answers["neighbours"])
+    assert "One record more or less is covered" not in compared
+    assert "All of a person's records come or go together" in compared
+    assert "One record more or less is covered" in words(asked("trainings")[1]["neighbours"])
 
 
 def test_a_loss_rests_on_noise_that_nobody_saw() -> None:
@@ -395,6 +424,20 @@ def test_the_list_of_choices_is_named_and_is_no_evidence() -> None:
         (point,) = [p for p in asked(variant)[1]["choices"].points if name in p.how]
         assert (point.status, point.evidence) == ("not shown", ())
         assert "does not show what the parties ran" in point.how
+
+
+@pytest.mark.parametrize("variant", RUNS)
+def test_every_parameter_that_could_tell_of_records_is_listed(variant: str) -> None:
+    """If this fails, an officer cannot see what was fixed before the run, and takes it for all."""
+    source, answers = asked(variant)
+    content = source.agreement.content()
+    told = figures(answers["choices"])
+    named = ("privacy", "student_privacy", "institution_privacy", "training", "limits")
+    agreed = [table for table in named if table in content]
+    assert "limits" in agreed
+    for table in agreed:
+        for name, value in content[table].items():
+            assert told[f"{table}.{name}"] == value
 
 
 def test_a_published_key_is_said_to_open_the_uploads() -> None:
@@ -467,6 +510,12 @@ def changed(**clauses: Any) -> dict[str, Answer]:
         ),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "unit", "two persons"),
         ({"privacy__unit": "person", "privacy__max_records": 3}, "sensitivity", "unit: 3"),
+        ({"privacy__unit": "person"}, "neighbours", "records come or go together. One of them"),
+        (
+            {"privacy__unit": "person", "privacy__neighbours": "replace-one"},
+            "neighbours",
+            "records are replaced together",
+        ),
         ({"privacy__neighbours": "replace-one"}, "neighbours", "replacing one record"),
         ({"privacy__neighbours": "replace-one"}, "neighbours", "data sets of one size"),
         ({"privacy__agreement_budget": 25.0}, "over-time", "all its runs: 25"),
@@ -543,6 +592,10 @@ def test_the_students_own_promise_is_its_word_and_nothing_else_is_promised_to_it
     (told,) = (f.value for f in point.figures if f.name == name)
     assert told == pytest.approx(made.summary["student_privacy"]["epsilon"], rel=1e-6)
     assert "comes from public probes" in words(asked("private-student")[1]["choices"])
+    report = document_of("private-student")
+    assert report["limits"][-1] == wording.OWN_EPSILON
+    loss = report["registry"]["entry"]["deployment"]["privacy_loss"]
+    assert "labelled records are protected" in loss["privacy_parameters_details"]
     for variant in ("default", "trainings"):
         assert name not in figures(asked(variant)[1]["unit"])
         assert "or to the student's own records" in words(asked(variant)[1]["unit"])
@@ -560,7 +613,35 @@ def test_a_whole_institutions_promise_is_the_members_word_and_said_only_where_ag
     assert told[f"epsilon for {claim.unit}"] == pytest.approx(claim.epsilon, rel=1e-6)
     assert len(told) == 3
     assert "every teacher that was ready is in the sum" in words(answers["choices"])
+    made = document_of("institution")
+    assert made["limits"][-1] == wording.OF_INSTITUTIONS
+    several = made["by_view"]["why_one_bound"]
+    assert several == WHY_SEVERAL_BOUNDS
+    assert several in words(answers["trust"])
+    assert WHY_ONE_BOUND not in words(answers["trust"])
+    assert "that for a whole institution rests on them" in words(answers["trust"])
+    assert "change none. That" not in words(answers["trust"])
+    entry = made["registry"]["entry"]["deployment"]
+    assert "scores" not in entry["accounting"]["post_processing"]
+    assert "selected" not in entry["dp_variant"]["unprotected_quantities"]
+    promised = entry["privacy_loss"]["privacy_parameters_details"]
+    assert f"with epsilon {bound('', claim.epsilon or 0.0).text} at delta" in promised
+    assert "rests on masks" in entry["deployment_model"]["model_name_details"]
+    share = source.agreement.institution_promise.share_scale
+    assert f"share of scale {share:g}" in entry["implementation"]["mechanisms"]
+    units = {unit["id"]: unit for unit in made["by_view"]["units"]}
+    for view in made["by_view"]["views"]:
+        if view["id"] != "coalitions.forger":
+            assert units[view["institution_claim"]]["epsilon"] == view["institution_epsilon"]
+            assert units[view["institution_claim"]]["events"]["sum"]
     unsaid = asked("default")[1]
+    assert WHY_ONE_BOUND in words(unsaid["trust"])
+    assert "They make no epsilon and change none." in words(unsaid["trust"])
+    entry = document_of("default")["registry"]["entry"]["deployment"]
+    assert "scores against" in entry["accounting"]["post_processing"]
+    assert "who was selected" in entry["dp_variant"]["unprotected_quantities"]
+    assert "whole" not in str(entry["privacy_loss"]) + str(entry["deployment_model"])
+    assert wording.OF_INSTITUTIONS not in document_of("default")["limits"]
     assert "promised to an institution as a whole" in words(unsaid["unit"])
     assert "whole signal in the opened sum" not in words(unsaid["unit"])
 

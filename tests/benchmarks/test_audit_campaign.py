@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from scipy.stats import binom
 
 from benchmarks.audit.campaign import Size, run, tasks
 from benchmarks.audit.report import report, shares
@@ -65,6 +67,7 @@ def test_the_page_has_the_figures_of_the_results() -> None:
     root = Path(__file__).parents[2]
     found = json.loads((root / "benchmarks" / "results" / "audit.json").read_text("utf-8"))
     page = (root / "docs" / "audit.md").read_text("utf-8")
+    said = " ".join(page.split())
 
     def cell(method: dict[str, float]) -> str:
         return f"{method['mean_share']:.2f} ({method['tenth_percentile']:.2f})".replace("0.", ".")
@@ -73,6 +76,29 @@ def test_the_page_has_the_figures_of_the_results() -> None:
         for setting, one in found[kind].items():
             cells = (cell(one[name]) for name in ("parametric", "gdp", "generic"))
             assert f"| {setting} | {one['audits']} | {' | '.join(cells)} |" in page
+    left_out = {
+        (setting, name): one
+        for kind in ("bounds", "trainings")
+        for setting, one in found[kind].items()
+        for name in ("parametric", "gdp", "generic")
+        if one[name]["without_bound"]
+    }
+    assert {name for _, name in left_out} == {"parametric"}
+    for (setting, name), one in left_out.items():
+        missing, audits = one[name]["without_bound"], one["audits"]
+        mean = f"{one[name]['mean_share'] * (1 - missing / audits):.2f}".removeprefix("0")
+        assert f"| {setting} | {missing} of {audits} | {mean} |" in page
+    assert len(re.findall(r"(?m)^\| [^|]+ \| \d+ of \d+ \| \.\d\d \|$", page)) == len(left_out)
+    by = found["power"]["noise 10% too small"]["by"]
+    bounds = f"Only {by['parametric']} of 60 parametric bounds and {by['gdp']} of 60 GDP bounds"
+    assert bounds in said
+    assert f"in {by['noise']} of 60 is the check of the noise" in said
+    zeros = [one for null in found["null"].values() for one in null["above_zero"].values()]
+    above = max(one["number"] for one in zeros)
+    assert f"{above} of 200 is {above / 2}%" in said
+    assert 0.35 < binom.sf(above - 1, 200, 0.05) < 0.45
+    for null in found["null"].values():
+        assert (null["above_claim"]["number"], null["shift_alarm"]["number"]) == (0, 200)
     for whom, one in found["sound"].items():
         assert f"| audits of {whom} that alarmed | {one['number']} of {one['of']} |" in page
     assert all(target["holds"] for target in found["targets"])

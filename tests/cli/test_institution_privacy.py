@@ -116,6 +116,10 @@ def test_each_view_has_the_figure_of_the_shares_that_it_cannot_take_off() -> Non
     told = by_view(agreement).to_dict()
     assert "add up in the opened sum" in told["why_one_bound"]
     assert told["views"][1]["institution_epsilon"] == alone.epsilon
+    assert told["views"][1]["institution_claim"] == "institution-in-the-sum"
+    of = {unit["id"]: unit["epsilon"] for unit in told["units"]}
+    *views, _ = told["views"]
+    assert all(of[view["institution_claim"]] == view["institution_epsilon"] for view in views)
     plain = by_view(runs.agreement()).to_dict()
     assert all("institution_epsilon" not in view for view in plain["views"])
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from secure_fedsa.agreement import Publish
+from secure_fedsa.cli.agreement_file import read_agreement
 from secure_fedsa.report.html import report_html
 from secure_fedsa.report.summary import VIEWS
 from secure_fedsa.report.views import ViewClaim, by_view
@@ -17,6 +19,7 @@ from tests.report import runs
 from tests.report.runs import agreement
 
 MODEL = security_table.load()
+EXAMPLES = Path(__file__).parents[2] / "protocols" / "v1" / "examples"
 SUM, SIGNAL = "the sum over", "noisy signals"
 
 
@@ -95,6 +98,35 @@ def test_single_signals_are_open_without_masks_or_against_everybody() -> None:
     assert SIGNAL in bare["key-holder"]
     assert SIGNAL not in bare["auditor"]
     assert SIGNAL in seen(he=False)["auditor"]
+
+
+def test_who_has_reply_and_blind_is_said_to_learn_as_many_bits_as_a_plan_says() -> None:
+    """If this fails, a coalition that can ask for bits of a saliency seems to get a score only."""
+    bits = runs.planned(he=True).collusion_bits
+    both = {"all-others-together"} | {
+        f"coalitions.{name}"
+        for name in ("aggregator-and-key-holder", "max-colluding", "all-others")
+    }
+    said = f"at most {bits} bits of its saliency a run"
+    assert {name for name, facts in seen().items() if said in facts} == both
+    assert {name for name, facts in seen().items() if "bits" in facts} == both
+    closed = Publish("none", ciphertexts=False, sums=False, feature_key=False)
+    assert said in seen(publish=closed)["coalitions.max-colluding"]
+    assert not [facts for facts in seen(he=False).values() if "bits" in facts]
+
+
+@pytest.mark.parametrize(
+    ("noisy", "words"), [(True, "noisy saliency"), (False, "model's saliency")]
+)
+def test_a_score_is_of_the_saliency_that_the_route_has(noisy: bool, words: str) -> None:
+    """If this fails, saliency without any noise is called noisy."""
+    made = agreement()
+    if not noisy:
+        made = read_agreement(EXAMPLES / "suppliers.toml").agreement
+        made = replace(made, publish=replace(made.publish, scores="values"))
+    facts = " | ".join(fact for view in by_view(made).views for fact in view.institution_facts)
+    assert f"its score: how well its {words} fits" in facts
+    assert ("noisy" in facts) == noisy
 
 
 def test_claims_are_json() -> None:

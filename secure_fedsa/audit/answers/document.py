@@ -39,7 +39,11 @@ def document(source: Source, answers: Sequence[Answer]) -> dict[str, Any]:
         "title": facts.agreement.title,
         "route": facts.agreement.route,
         "warnings": [*warnings(source.summary), *_alarms(source)],
-        "limits": limits(identities_checked=source.verdict.identities_checked),
+        "limits": limits(
+            identities_checked=source.verdict.identities_checked,
+            student_protected=facts.agreement.student_privacy is not None,
+            institutions_protected=facts.agreement.institution_privacy is not None,
+        ),
         "guideline": dict(GUIDELINE),
         "software": {name: version(name) for name in _SOFTWARE},
         "statuses": dict(STATUSES),

@@ -85,9 +85,12 @@ def _classes(agreement: Agreement, name: str) -> str:
 
 
 def _count_in_the_sum(source: Source) -> list[Figure]:
-    """Return the noisy number of records that a published sum speaks for."""
-    if source.agreement.route != NOISY_RELEASE or not source.agreement.publish.sums:
+    """Return the noisy number of records that a published sum speaks for, if one was sent."""
+    agreement = source.agreement
+    if agreement.route != NOISY_RELEASE or not agreement.publish.sums:
         return []
+    if agreement.institution_privacy is not None:
+        return []  # in that place of the sum stands noise alone
     values = from_int64_bytes(source.release.values)
     return [figure("noisy number of records behind the sum", int(values[-1]))]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE
+from secure_fedsa.agreement import ENCRYPTION_ONLY, NOISY_RELEASE, Agreement
 from secure_fedsa.audit.answers.model import Answer, Point, bound, figure, listed
 from secure_fedsa.audit.answers.source import Source, agreed, summed_up
 from secure_fedsa.privacy.events import DiscreteGaussianRelease
 from secure_fedsa.privacy.mechanisms import count_unit
 from secure_fedsa.report import wording
 from secure_fedsa.report.notices import NO_DIFFERENTIAL_PRIVACY
-from secure_fedsa.report.views import WHY_ONE_BOUND
 
 
 def trust(source: Source) -> Answer:
@@ -25,8 +24,8 @@ def trust(source: Source) -> Answer:
             "policy",
             f"By agreement no sum over fewer than {agreement.selection.smallest_sum} teachers is "
             "opened, and masks and encryption are on, against as many colluding teachers as "
-            "agreed. They make no epsilon and change none. That a teacher masked its signal before "
-            "it encrypted it, the folder does not show.",
+            f"agreed. {_rests_on_masks(agreement)} That a teacher masked its signal before it "
+            "encrypted it, the folder does not show.",
             figures=[
                 figure("smallest sum that may be opened", agreement.selection.smallest_sum),
                 figure("teachers that may collude", agreement.selection.max_colluding),
@@ -51,9 +50,24 @@ def trust(source: Source) -> Answer:
             "By the protocol their own institution, its machine and software, and nobody else as "
             "far as epsilon at delta goes."
         )
+        if agreement.institution_privacy is not None:
+            text += (
+                " Whoever wants a whole institution hidden must also trust masks, encryption and "
+                "the other members' shares of noise."
+            )
     if _in_one_process(source):
         text += " In this run one process drove all parties: whoever ran it, too."
     return Answer("trust", asked, topic, text, tuple(points))
+
+
+def _rests_on_masks(agreement: Agreement) -> str:
+    """Return which epsilon masks and encryption have to do with."""
+    if agreement.institution_privacy is None:
+        return "They make no epsilon and change none."
+    return (
+        "They make no epsilon for records and change none; that for a whole institution rests on "
+        "them: with single signals open only the institution's own share of noise would be left."
+    )
 
 
 def _against_whom(source: Source) -> list[Point]:
@@ -63,7 +77,7 @@ def _against_whom(source: Source) -> list[Point]:
         source.claim(
             source.accounting_claim,
             f"The figures are recomputed from the noise that was charged. By the protocol: "
-            f"{WHY_ONE_BOUND}",
+            f"{source.by_view.why_one_bound}",
             figures=[
                 bound(f"epsilon against {name}", view.epsilon)
                 for name, view in source.views.items()

@@ -75,7 +75,7 @@ def _other_units(source: Source) -> Point:
         source.accounting_claim,
         f"What the noise that was charged promises to which unit, at the agreed delta{exact}. A "
         "person with more records than a line says, or at more teachers, loses more."
-        f"{_nothing_for(source)}",
+        f"{_not_stated(source)}{_nothing_for(source)}",
         figures=figures,
         at=[source.place_of(teacher, "/body/events") for teacher in source.charges],
     )
@@ -83,6 +83,12 @@ def _other_units(source: Source) -> Point:
 
 def _is_of_records(claim: UnitClaim) -> bool:
     return claim.id != "student-record" and not claim.id.startswith("institution")
+
+
+def _not_stated(source: Source) -> str:
+    """Return for which units of records no figure is stated, and why, as sentences after others."""
+    found = (c for c in source.by_view.units if _is_of_records(c) and c.epsilon is None)
+    return "".join(f" No figure for {claim.unit}: {claim.why}" for claim in found)
 
 
 def _nothing_for(source: Source) -> str:
@@ -134,29 +140,45 @@ def _student(source: Source) -> list[Point]:
     ]
 
 
+_MEANS = {
+    ("record", "add-remove"): (
+        "A record whose content changes is one removal and one addition: its bound is the one of "
+        "two such steps, not the one stated. One record more or less is covered; about how many "
+        "there are is not."
+    ),
+    ("record", "replace-one"): (
+        "A changed record or label is one step. Whether somebody's records are there at all, and "
+        "how many records a teacher has, is not covered: the relation compares data sets of one "
+        "size."
+    ),
+    ("person", "add-remove"): (
+        "All of a person's records come or go together. One of them alone can cost less than is "
+        "stated, or more, as another may count in its place: see the claims by unit. A person "
+        "whose records change is one removal and one addition: its bound is the one of two such "
+        "steps, not the one stated. One person more or less is covered; about how many there are "
+        "is not."
+    ),
+    ("person", "replace-one"): (
+        "All of a person's records are replaced together, in one step; one of them alone: see the "
+        "claims by unit. Whether somebody is there at all, and how many persons a teacher has, is "
+        "not covered: the relation compares data sets of as many persons."
+    ),
+}
+"""What it means that data sets are neighbours, by unit and relation."""
+
+
 def neighbours(source: Source) -> Answer:
     """Which two data sets are compared."""
     asked = "Which two data sets must give nearly the same outcome?"
     topic = "neighbouring data sets (bounded or unbounded)"
     if not source.private:
         return Answer("neighbours", asked, topic, NONE_HERE, nothing_to_ask())
-    relation = source.agreement.promise.neighbours
+    promise = source.agreement.promise
+    relation = promise.neighbours
     words = wording.neighbours(source.facts)
-    if relation == "add-remove":
-        more = (
-            "A record whose content changes is one removal and one addition: its bound is the one "
-            "of two such steps, not the one stated. One record more or less is covered; about how "
-            "many there are is not."
-        )
-    else:
-        more = (
-            "A changed record or label is one step. Whether somebody's records are there at all, "
-            "and how many records a teacher has, is not covered: the relation compares data sets "
-            "of one size."
-        )
     point = source.claim(
         "signatures",
-        f"By the agreement, these are {words}, at one teacher. {more}",
+        f"By the agreement, these are {words}, at one teacher. {_MEANS[promise.unit, relation]}",
         figures=[figure("relation", relation)],
         at=[*agreed("privacy.neighbours"), *summed_up("/neighbours")],
     )

@@ -84,7 +84,8 @@ def _variant(source: Source) -> dict[str, Any]:
         "variant_name": "Approximate DP",
         "data_domain": f"{domain}.",
         "unprotected_quantities": (
-            "The institutions' classes, who was selected, and all else that the agreement says; "
+            f"The institutions' classes, {_who(source.agreement)}, and all else that the agreement "
+            "says; "
             + (
                 "the student's own labelled records."
                 if source.agreement.student_privacy is None
@@ -92,6 +93,11 @@ def _variant(source: Source) -> dict[str, Any]:
             )
         ),
     }
+
+
+def _who(agreement: Agreement) -> str:
+    """Return what a roster says: where sums protect institutions, nobody is chosen by a score."""
+    return "who was selected" if agreement.institution_privacy is None else "who took part"
 
 
 def _loss(source: Source) -> dict[str, Any]:
@@ -111,9 +117,19 @@ def _loss(source: Source) -> dict[str, Any]:
         "privacy_parameters_details": (
             "Of each institution in this run, the one that loses most; the same against every "
             "other party and all of them together. That the noise was drawn is each "
-            f"institution's word.{exact}"
+            f"institution's word.{exact}{_other_promises(source)}"
         ),
     }
+
+
+def _other_promises(source: Source) -> str:
+    """Return what is promised to the student's records and to whole institutions, if anything."""
+    agreement, found = source.agreement, []
+    if agreement.institution_privacy is not None:
+        found.append(wording.institution_statement(source.facts, source.summary))
+    if agreement.student_privacy is not None:
+        found.append(wording.student_statement(source.facts, source.summary))
+    return "".join(f" {text}" for text in found)
 
 
 def _model(source: Source) -> dict[str, Any]:
@@ -123,6 +139,11 @@ def _model(source: Source) -> dict[str, Any]:
         "By the protocol each institution adds all noise to its own records' summary or training "
         "before anything leaves it; nobody else has to be trusted for epsilon."
     )
+    if agreement.institution_privacy is not None:
+        noise += (
+            " That is the epsilon for records: the one for a whole institution rests on masks, "
+            "encryption and the other members' shares of noise."
+        )
     return {
         "model_name": "Federated" if source.private else None,
         "model_name_details": noise if source.private else NO_DIFFERENTIAL_PRIVACY,
@@ -166,18 +187,29 @@ def _release_details(source: Source) -> str:
 def _accounting(source: Source) -> dict[str, Any]:
     if not source.private:
         return {"post_processing": None, "composition": None}
-    processing = (
-        "Scatter of class means with a floor under the counts, fixed-point rounding and clipping, "
-        "scores against the student's question, the sum over institutions, the student's training."
-        if source.agreement.route == NOISY_RELEASE
-        else "The trained model's answers about public probes, scores, the sum over institutions, "
-        "the student's training."
-    )
     return {
-        "post_processing": processing,
+        "post_processing": _processing(source.agreement),
         "composition": f"One charge for each institution and run, added up in its ledger by "
         f"{_accountant(source)}. Of one unit at several institutions the losses add up.",
     }
+
+
+def _processing(agreement: Agreement) -> str:
+    """Return what is computed from noisy values alone."""
+    if agreement.route != NOISY_RELEASE:
+        return (
+            "The trained model's answers about public probes, scores, the sum over institutions, "
+            "the student's training."
+        )
+    of_signals = (
+        "scores against the student's question"
+        if agreement.institution_privacy is None
+        else "scaling down to a public norm, a share of noise that hides the institution"
+    )
+    return (
+        "Scatter of class means with a floor under the counts, fixed-point rounding and clipping, "
+        f"{of_signals}, the sum over institutions, the student's training."
+    )
 
 
 def _accountant(source: Source) -> str:
@@ -207,13 +239,25 @@ def _mechanisms(source: Source) -> str | None:
             f"Discrete Gaussian noise of scale {event.noise_scale:g} on whole numbers of L2 "
             f"sensitivity {event.sensitivity:g}. By the software, which the folder does not show: "
             "sampled exactly by OpenDP from the operating system's generator, and no "
-            "floating-point value enters the sum or its noise."
+            f"floating-point value enters the sum or its noise.{_shares(source.agreement)}"
         )
     assert isinstance(event, DpSgdTraining)
     assert source.agreement.route == PRIVATE_TRAINING
     return (
         f"DP-SGD: noise multiplier {event.noise_multiplier:g}, sampling rate "
         f"{event.sampling_rate:g}, {counted(event.steps, 'step')}. {FLOATING_POINT}"
+    )
+
+
+def _shares(agreement: Agreement) -> str:
+    """Return the noise by which a sum hides a whole institution; empty where it does not."""
+    agreed = agreement.institution_privacy
+    if agreed is None:
+        return ""
+    return (
+        f" For whole institutions: each member adds a discrete Gaussian share of scale "
+        f"{agreed.share_scale:g} to a signal of L2 norm at most {agreed.norm_bound:,}; the shares "
+        "add up in the sum."
     )
 
 

@@ -14,7 +14,11 @@ from secure_fedsa.privacy.mechanisms import count_unit
 from secure_fedsa.report.notices import OWN_CODE
 
 LIST_OF_CHOICES = "docs/data-dependent-choices.toml"
-_CHOICES = ("encoder", "privacy", "training", "answers", "saliency", "features", "selection")
+_CHOICES = (
+    *("encoder", "privacy", "student_privacy", "institution_privacy", "training", "answers"),
+    *("saliency", "features", "selection", "limits"),
+)
+"""Tables of an agreement whose parameters could tell of records; those that it has are listed."""
 
 
 def sensitivity(source: Source) -> Answer:
@@ -25,17 +29,35 @@ def sensitivity(source: Source) -> Answer:
         return Answer("sensitivity", asked, topic, NONE_HERE, nothing_to_ask())
     if source.agreement.route == NOISY_RELEASE:
         return Answer("sensitivity", asked, topic, _SUMMARIES, _of_summaries(source))
-    return Answer("sensitivity", asked, topic, _GRADIENTS, _of_gradients(source))
+    text = _GRADIENTS[source.agreement.promise.unit]
+    return Answer("sensitivity", asked, topic, text, _of_gradients(source))
 
 
 _SUMMARIES = (
     "The sensitivity follows from agreed numbers and is recomputed; that records were clipped so "
     "is each teacher's word."
 )
-_GRADIENTS = (
-    "One record moves a step of training by at most the clip norm; that gradients were clipped so "
-    "is each teacher's word."
-)
+_GRADIENTS = {
+    "record": "One record moves a step of training by at most the clip norm; that gradients were "
+    "clipped so is each teacher's word.",
+    "person": "One person, with all its records, moves a step of training by at most the clip "
+    "norm; that the mean of its gradients was clipped so is each teacher's word.",
+}
+_IN_A_STEP = {
+    "record": "in each step a record takes part with the sampling rate, and moves the sum of "
+    "gradients by at most the clip norm.",
+    "person": "in each step a person takes part with the sampling rate, with all of its records "
+    "that count, and moves the sum by at most the clip norm, to which the mean of its gradients is "
+    "clipped. One of its records alone, in whose place another may count, can move that mean by "
+    "twice as much.",
+}
+_CLIPPED = {
+    "record": "That each record's gradient was clipped before it was added, and records were "
+    "sampled as agreed.",
+    "person": "That each person's mean gradient was clipped before it was added, and persons were "
+    "sampled as agreed, each with all of its records that count or none.",
+}
+_WHAT_IS_CLIPPED = {"record": "a gradient", "person": "a person's mean gradient"}
 
 
 def _of_summaries(source: Source) -> tuple[Point, ...]:
@@ -75,14 +97,14 @@ def _of_summaries(source: Source) -> tuple[Point, ...]:
 def _of_gradients(source: Source) -> tuple[Point, ...]:
     training = source.agreement.training
     assert training is not None
+    unit = source.agreement.promise.unit
     trained = [name for name, charge in source.charges.items() if not charge.stated]
     points = [
         source.claim(
             "ledger-segments",
-            "Each ledger was charged for the agreed training: in each step a record takes part "
-            "with the sampling rate, and moves the sum of gradients by at most the clip norm.",
+            f"Each ledger was charged for the agreed training: {_IN_A_STEP[unit]}",
             figures=[
-                figure("clip norm of a gradient", training.clip_norm),
+                figure(f"clip norm of {_WHAT_IS_CLIPPED[unit]}", training.clip_norm),
                 *_of_event(source.worst_event),
             ],
             at=[
@@ -95,8 +117,7 @@ def _of_gradients(source: Source) -> tuple[Point, ...]:
         points.append(
             source.claim(
                 "private-training",
-                "That each record's gradient was clipped before it was added, and records were "
-                "sampled as agreed.",
+                _CLIPPED[unit],
                 at=[*source.word_in_receipt, *agreed("training")],
             )
         )
