@@ -35,6 +35,7 @@ from secure_fedsa.engines.disjoint import is_signed
 from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import LedgerError, StorageError
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.ledger_books import Books
 
 _SKETCH = 256
 _ALIKE = 1 / 16
@@ -111,7 +112,8 @@ class DataRegister:
             state: The state folder that is to be charged; it may not have a ledger yet.
             sketch: Of its records.
             key: Public identity key of the folder's owner, hexadecimal.
-            beside: State folders that are charged in the same runs, which need not be told apart.
+            beside: State folders that are charged in the same runs. Records that were charged there
+                are let pass if this folder's own ledger was charged for them as well.
 
         Raises:
             LedgerError: If a ledger is damaged.
@@ -121,8 +123,9 @@ class DataRegister:
             pass
         mine = _ledger(state)
         books = None if mine is None else mine.books_alone()
+        own = [one.sketch for one in known if books and one.data_set in _names(books)]
         for entry in known:
-            if entry.folder in beside:
+            if entry.folder in beside and _strangers(sketch, entry.sketch, own) < _ALIKE:
                 continue
             data_set = entry.data_set or _data_set(Path(entry.folder))
             if not data_set or alike(entry.sketch, sketch) < _ALIKE:
@@ -244,7 +247,9 @@ def check_ledgers(
 ) -> dict[Path, tuple[str, ...]]:
     """Refuse records that other ledgers were charged for; return each ledger's sketch.
 
-    Two teachers of one agreement may hold the same records: they are charged in both ledgers.
+    Two teachers of one agreement may hold the same records from their first run on: they are
+    charged in both ledgers. Records that only one of the two ledgers was charged for are refused
+    in the other, as where two teachers' records were swapped.
 
     Args:
         register: The register; it notes the sketches.
@@ -268,6 +273,28 @@ def check_ledgers(
     for state, sketch in sketches.items():
         register.remember(state, sketch)
     return sketches
+
+
+def _names(books: Books) -> set[str]:
+    """Return the ids of a data set and of the version before it."""
+    return {books.data_set, books.parent} - {""}
+
+
+def _strangers(
+    sketch: tuple[str, ...], other: tuple[str, ...], own: list[tuple[str, ...]]
+) -> float:
+    """Return the estimated share of records that another ledger was charged for, and not one's own.
+
+    Of all records of both. A digest that is larger than all of a full sketch says nothing about
+    that sketch's records; where none is left to judge by, all count as strangers.
+
+    >>> _strangers(("a", "b"), ("b", "c"), [("a", "b")]), _strangers(("a",), ("a",), [("b",)])
+    (0.0, 1.0)
+    """
+    last = min((one[-1] for one in own if len(one) >= _SKETCH), default="~")
+    both, known = set(sketch) & set(other), {digest for one in own for digest in one}
+    judged = [one for one in sorted({*sketch, *other})[:_SKETCH] if one <= last]
+    return sum(one in both - known for one in judged) / len(judged) if judged else 1.0
 
 
 def _ledger(state: Path) -> Ledger | None:
