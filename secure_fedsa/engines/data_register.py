@@ -124,11 +124,14 @@ class DataRegister:
         mine = _ledger(state)
         books = None if mine is None else mine.books_alone()
         own = [one.sketch for one in known if books and one.data_set in _names(books)]
+        charged = {_data_set(Path(folder)) for folder in beside} - {""}
         for entry in known:
-            if entry.folder in beside and _strangers(sketch, entry.sketch, own) < _ALIKE:
-                continue
             data_set = entry.data_set or _data_set(Path(entry.folder))
             if not data_set or alike(entry.sketch, sketch) < _ALIKE:
+                continue
+            newest = _newest(data_set, known)
+            together = entry.folder in beside or newest in charged
+            if together and _strangers(sketch, entry.sketch, own) < _ALIKE:
                 continue
             if books is None:
                 return Known(entry.folder, data_set, entry.sketch)
@@ -137,7 +140,6 @@ class DataRegister:
                 if _data_set(Path(entry.folder)) == data_set:
                     return Known(entry.folder, data_set, entry.sketch)  # two copies of one ledger
                 continue
-            newest = _newest(data_set, known)
             counted = {books.data_set, books.parent, *books.links}
             if {data_set, newest} & counted or is_signed(books, data_set, key):
                 continue
