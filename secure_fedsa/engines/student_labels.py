@@ -88,7 +88,7 @@ class StudentLabels:
             return
         terms, spent = student_terms(self.agreement), books.spent()
         asked = Amount.of([label_plan(self.agreement).event])
-        promised, beside = self._promised(books), promised_beside(books)
+        promised = self._promised(books)
         whose = "the student's labelled records"
         limits = [Limit(f"{whose} (student_privacy.budget)", spent, terms.budget, terms.delta)]
         limits += [
@@ -97,7 +97,7 @@ class StudentLabels:
         ]
         require_within(self._use, asked, limits)
         books.require_affordable(
-            self._use, self._hash, asked, terms, terms.budget, promised, beside
+            self._use, self._hash, asked, terms, terms.budget, promised, promised_beside(books)
         )
 
     def _promised(self, books: Books) -> tuple[Terms, ...]:

@@ -180,14 +180,9 @@ class Ledger:
                 return same_charge(
                     books.charges[run_id], agreement_hash, events, terms, stated=stated
                 )
+            promises = promised(books)
             books.require_affordable(
-                run_id,
-                agreement_hash,
-                asked,
-                terms,
-                data_set_budget,
-                promised(books),
-                beside(books),
+                run_id, agreement_hash, asked, terms, data_set_budget, promises, beside(books)
             )
             before = books.spent_under(agreement_hash)
             body = reserve_body(agreement_hash, events, before, terms, stated=stated)
