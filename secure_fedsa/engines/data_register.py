@@ -11,6 +11,9 @@ without their labels, so it does not depend on their order and tells two data se
 a sixteenth of their records in common (Broder 1997, bottom-k). It is private: it never leaves this
 machine, and is compared before anything is charged.
 
+Two teachers of one agreement may hold the same records, if both ledgers were charged for them from
+the first run on. Records that only the other's was charged for are refused.
+
 What it cannot see: a user or a machine that is another one; records of which every one was changed,
 if only by rounding or scaling; a small part of a large data set; other records of the same persons.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from secure_fedsa.errors import BudgetError, LedgerError
 from secure_fedsa.privacy.accountant import epsilon_of
 from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger import Ledger
-from secure_fedsa.privacy.ledger_books import Terms
+from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.ledger_private import Link
 from tests.privacy.test_ledger_private import DELTA, ONE, TERMS, charge, linked, new
 
@@ -49,9 +50,13 @@ def test_a_charge_keeps_what_was_promised_of_a_linked_data_set(tmp_path: Path) -
     for budget, delta in ((TWICE * 0.999, DELTA), (TWICE, DELTA / 10)):
         promises = {one.data_set: (Terms(budget, delta),)}
         with pytest.raises(BudgetError, match="by an agreement of its own, to epsilon"):
-            two.reserve("run-2", "b", ONE, TERMS, 9.0, beside=lambda _, p=promises: p)
+            two.reserve("run-2", "b", ONE, TERMS, 9.0, beside=partial(_said, promises))
     promises = {one.data_set: (Terms(TWICE, DELTA),)}
-    two.reserve("run-2", "b", ONE, TERMS, 9.0, beside=lambda _: promises)
+    two.reserve("run-2", "b", ONE, TERMS, 9.0, beside=partial(_said, promises))
+
+
+def _said(promises: dict[str, tuple[Terms, ...]], _: Books) -> dict[str, tuple[Terms, ...]]:
+    return promises
 
 
 def test_a_refusal_names_noise_that_fits_the_linked_one_too(tmp_path: Path) -> None:
