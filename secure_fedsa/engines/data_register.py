@@ -233,14 +233,17 @@ def require_no_second_ledger(
             why="Each would forget what is charged to the other: the same people would pay twice.",
             do="Nothing was charged. Keep the one that was charged last, and remove the other.",
         )
+    swapped = ""
+    if other in beside:
+        swapped = "If two teachers' records were swapped, give each its own. Otherwise: "
     raise LedgerError(
         f"{teacher}'s records were charged before, in the ledger of {other}.",
         why=f"{state} would begin without what was spent there: the same people would pay twice.",
-        do=f"Nothing was charged. Run with that state folder. Or, of a new version: secure-fedsa "
-        f"ledger new {state} --parent {other}; of a data set that shares persons: secure-fedsa "
-        f"ledger link {state} --shares {other}; if no person is in both: secure-fedsa ledger "
-        f"disjoint {state} --from {other}. (The last two need a ledger there first: secure-fedsa "
-        f"ledger new {state} --delta 1e-5.)",
+        do=f"Nothing was charged. {swapped}Run with that state folder. Or, of a new version: "
+        f"secure-fedsa ledger new {state} --parent {other}; of a data set that shares persons: "
+        f"secure-fedsa ledger link {state} --shares {other}; if no person is in both: secure-fedsa "
+        f"ledger disjoint {state} --from {other}. (The last two need a ledger there first: "
+        f"secure-fedsa ledger new {state} --delta 1e-5.)",
     )
 
 

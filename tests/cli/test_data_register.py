@@ -227,6 +227,8 @@ def test_records_swapped_between_two_teachers_are_refused(
     swapped = {**held, "teacher-1": two, "teacher-2": one}
     with pytest.raises(LedgerError, match=r"teacher-1's records were charged before.*teacher-2"):
         check_ledgers(register, agreement, swapped, states)
+    with pytest.raises(LedgerError, match="swapped, give each its own"):
+        check_ledgers(register, agreement, swapped, states)
     given = {**held, "teacher-3": two}  # and records that come to a third one later
     with pytest.raises(LedgerError, match="teacher-3's records were charged before"):
         check_ledgers(register, agreement, given, states)
@@ -245,6 +247,19 @@ def test_two_teachers_may_hold_the_same_records_from_the_first_run_on(
     newer = tmp_path / "newer"  # and a new version of one of them
     assert main(["ledger", "new", str(newer), "--parent", str(states["teacher-2"])]) == 0
     check_ledgers(register, agreement, held, {**states, "teacher-2": newer})
+
+
+def test_a_large_data_set_may_shrink_to_what_both_hold(
+    register: DataRegister, tmp_path: Path
+) -> None:
+    """If this fails, a sketch of few of one's own records makes the rest look like others'."""
+    world = make_world(tmp_path / "world", 3)
+    many, labels = table(1, 600)
+    for name, few in (("teacher-1", slice(None)), ("teacher-2", slice(500, None))):
+        world.data[name] = replace(world.data[name], records=many[few], labels=labels[few])
+    agreement, held, states = noted(register, world)
+    noted(register, world)
+    check_ledgers(register, agreement, {**held, "teacher-1": held["teacher-2"]}, states)
 
 
 def test_a_register_noted_before_any_charge_is_no_excuse(

@@ -17,6 +17,7 @@ from secure_fedsa.errors import AgreementError, BudgetError, RunAborted
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Terms
+from secure_fedsa.roles import effects as fx
 from secure_fedsa.roles.charges import planned_event, terms_of
 from secure_fedsa.roles.private_student import label_plan, student_terms
 from secure_fedsa.wire.agreement_signatures import agreement_hash
@@ -91,6 +92,18 @@ def test_a_run_keeps_what_was_promised_of_a_linked_data_set(
     assert room["nearest"]["budget"] is None
     remarks = values(capsys, "show", str(two))["remarks"]
     assert any(f"linked data set {name}" in remark and "0.494" in remark for remark in remarks)
+
+
+def test_a_teacher_asks_before_the_run_and_again_under_the_lock(tmp_path: Path) -> None:
+    """If this fails, others are charged for a run that one refuses; or two runs at once pass."""
+    a, b = pair(tmp_path, SMALL, {})
+    one, two = charged(a, "run-1"), charged(b, "run-1")
+    assert main(["ledger", "link", str(one), "--shares", str(two)]) == 0
+    site, head = b.local_run().sites["teacher-1"], Ledger.open(two).head()
+    assert "linked data set" in site.preflight()
+    with pytest.raises(BudgetError, match="linked data set"):
+        site.persist(fx.ReserveCharge(), "run-2")
+    assert Ledger.open(two).head() == head
 
 
 def test_promises_are_read_of_versions_before_and_of_the_students_ledger(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def test_a_charge_keeps_what_was_promised_of_a_linked_data_set(tmp_path: Path) -
     two.reserve("run-2", "b", ONE, TERMS, 9.0, beside=partial(_said, promises))
 
 
-def _said(promises: dict[str, tuple[Terms, ...]], _: Books) -> dict[str, tuple[Terms, ...]]:
+def _said(promises: Mapping[str, tuple[Terms, ...]], _: Books) -> Mapping[str, tuple[Terms, ...]]:
     return promises
 
 
