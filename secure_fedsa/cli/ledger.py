@@ -153,7 +153,9 @@ def _add_relations(actions: Any) -> None:
         "link",
         "count the spend of a data set that has some of the same persons",
         "From now on each of the two data sets counts the other's spend, in what is shown and\n"
-        "before every charge. OTHER is a state folder on this machine, or an export of one.",
+        "before every charge, and no run on one takes the other past its limit or budgets. Both\n"
+        "have to be charged for one unit. OTHER is a state folder on this machine, or an export\n"
+        "of one, whose limit and budgets nobody can keep here.",
         _link,
     )
     link.add_argument("--shares", metavar="OTHER", type=Path, required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def exported(books: Books, agreements: Mapping[str, Agreement]) -> dict[str, Any
         "data_set": books.data_set,
         "parent": books.parent or None,
         "head": {"position": books.position, "hash": books.head},
-        **unit_of(books, agreements).to_dict(),
+        **unit_of(books, agreements, alone=True).to_dict(),
         "spent": spend_json(Spend.of(amount, books.delta)),
         "accountants": accountants_json(amount),
         "inherited": inherited,
@@ -133,8 +134,25 @@ def read_file(path: Path) -> str:
         ) from error
 
 
-def read_export(path: Path) -> tuple[str, Amount]:
-    """Return the data set of an export and what it spent, worked out again from its events.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export says of another data set.
+
+    Attributes:
+        data_set: Its id.
+        amount: What it spent, worked out again from its events.
+        unit: With neighbours, in words; empty if it does not say it.
+        not_shown: Of what part of it the unit is not known; empty if of none.
+    """
+
+    data_set: str
+    amount: Amount
+    unit: str
+    not_shown: str
+
+
+def read_export(path: Path) -> Exported:
+    """Return what an export says.
 
     Raises:
         LedgerError: If it is no export of a ledger.
@@ -154,7 +172,8 @@ def read_export(path: Path) -> tuple[str, Amount]:
     if not isinstance(data_set, str) or not data_set:
         raise LedgerError(f"{path} names no data set.", do="Ask for another export.")
     empty = isinstance(events, dict) and events.get("events") == []
-    return data_set, Amount() if empty else amount_of_dp(events)
+    unit, not_shown = (str(value.get(name) or "") for name in ("unit", "unit_not_shown"))
+    return Exported(data_set, Amount() if empty else amount_of_dp(events), unit, not_shown)
 
 
 def _events_in(text: str) -> str:

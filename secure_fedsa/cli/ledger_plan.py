@@ -14,7 +14,12 @@ from secure_fedsa.cli.parsing import printable
 from secure_fedsa.cli.progress import Progress
 from secure_fedsa.engines.ledger_notes import charged_before
 from secure_fedsa.engines.ledger_versions import earlier_versions
-from secure_fedsa.engines.student_labels import promised_to_student
+from secure_fedsa.engines.promises import (
+    agreements_beside,
+    limits_beside,
+    promised_to_student,
+    require_unit_of_all,
+)
 from secure_fedsa.errors import LedgerError, PrivacyParameterError, UsageError
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.planning.unit_words import unit_and_neighbours
@@ -28,7 +33,7 @@ from secure_fedsa.privacy.budgets import (
     nearest_fit,
     what_is_left,
 )
-from secure_fedsa.privacy.earlier_promises import promised_terms, require_one_unit
+from secure_fedsa.privacy.earlier_promises import promised_terms
 from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.privacy.shown import at_least
@@ -199,6 +204,8 @@ def _rooms(books: Books, asked: Asked, progress: Progress) -> list[Room]:
         add(whose, everything, one.budget, min(books.delta, one.delta), fixed=True)
     if books.limit is not None:
         add("this data set's own limit", everything, books.limit, books.delta, fixed=True)
+    for limit in limits_beside(books):
+        add(limit.whose, limit.spent, limit.budget, limit.delta, fixed=True)
     return rooms
 
 
@@ -242,7 +249,7 @@ def _asked(arguments: argparse.Namespace, books: Books) -> Asked:
         delta=delta,
         data_set_budget=budget,
         promises=(),
-        unit=unit_of(books, known),
+        unit=unit_of(books, {**agreements_beside(books), **known}),
         of_student=of_student,
         charged=False,
     )
@@ -284,6 +291,7 @@ def _asked_by_agreement(arguments: argparse.Namespace, books: Books) -> Asked:
         of_student=False,
         charged=charged,
     )
+    require_unit_of_all(books, earlier, agreement)
     if party == agreement.only(STUDENT):
         return _of_student(asked, agreement, arguments.state, books)
     if party not in agreement.teachers:
@@ -291,7 +299,6 @@ def _asked_by_agreement(arguments: argparse.Namespace, books: Books) -> Asked:
             f"{party} is no teacher of this agreement.",
             do=f"Its teachers: {', '.join(agreement.teachers)}.",
         )
-    require_one_unit(earlier, agreement)
     return replace(asked, cost=Amount.of([planned_event(agreement, party)]))
 
 

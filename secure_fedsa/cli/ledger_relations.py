@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from secure_fedsa.cli.ledger_exchange import read_export
-from secure_fedsa.cli.ledger_show import note, open_ledger
+from secure_fedsa.cli.ledger_exchange import Exported, read_export
+from secure_fedsa.cli.ledger_show import known_agreements, note, open_ledger
 from secure_fedsa.engines.disjoint import signed_bytes
-from secure_fedsa.engines.ledger_notes import keep_agreements, keep_days
+from secure_fedsa.engines.ledger_notes import charged_before, keep_agreements, keep_days
 from secure_fedsa.engines.ledger_versions import keep_versions
 from secure_fedsa.engines.own_files import known_head, note_head
+from secure_fedsa.engines.promises import promised_of
 from secure_fedsa.errors import LedgerError, UsageError
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Spend, fits
+from secure_fedsa.privacy.budgets import Limit, Spend, fits
+from secure_fedsa.privacy.earlier_promises import unit_clause
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.privacy.ledger_private import (
@@ -24,10 +26,25 @@ from secure_fedsa.privacy.ledger_private import (
     Disjoint,
     Link,
 )
+from secure_fedsa.report.ledger_seen import UnitOfAll
+from secure_fedsa.report.ledger_total import unit_of
 from secure_fedsa.report.ledger_view import spend_json
 
 _PASSED = """
   WARNING: it is past that already. No run is charged to it any more, and that cannot be undone."""
+_BY_EXPORT = (
+    "This ledger counts what the export states, and cannot see what is spent there later: link a "
+    "newer export before each run, and have its owner link yours. Its limit and budgets are not "
+    "known here: no run on this data set is held to them."
+)
+_NO_UNIT = (
+    "The export does not say for which unit and neighbours all of it was charged: the sum holds "
+    "only if they are those of this ledger."
+)
+_NO_FURTHER = (
+    "Who is in both has lost that much, linked or not. No further run is charged to either ledger "
+    "under a budget that is passed."
+)
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -73,8 +90,10 @@ def link(arguments: argparse.Namespace) -> int:
     mine = open_ledger(arguments.state)
     books, other = mine.books_alone(), _other(arguments.shares)
     _require_other(mine, other.data_set)
+    ours, past = known_agreements(arguments.state, []), list[tuple[str, Limit]]()
     if isinstance(other, Ledger):
         theirs = other.books_alone()
+        _require_same_unit(arguments.state, books, arguments.shares, theirs)
         if theirs.superseded is not None:
             raise LedgerError(
                 "That data set has a new version.", do="Link the state folder of the new version."
@@ -93,21 +112,80 @@ def link(arguments: argparse.Namespace) -> int:
                 _replaced(theirs, books.parent)
             ),
         )
-        told = "Both ledgers note it: each counts the other's spend from now on."
-    else:
-        note(mine, "link", other.body(_replaced(books, "")))
         told = (
-            "This ledger counts what the export states, and cannot see what is spent there later: "
-            "link a newer export before each run, and have its owner link yours."
+            "Both ledgers note it: each counts the other's spend from now on, and no run on either "
+            "takes the other past its limit or budgets."
         )
+        past += _passed(arguments.shares, other)
+    else:
+        _require_same_words(unit_of(books, ours, alone=True), other)
+        link = Link(other.data_set, "", other.amount)
+        note(mine, "link", link.body(_replaced(books, "")))
+        told = _BY_EXPORT
+        if not other.unit or other.not_shown:
+            told += f" {_NO_UNIT}"
+    past += _passed(arguments.state, mine)
     after = mine.books()
     spent = Spend.of(after.spent(), after.delta)
+    lines = [f"Linked with data set {other.data_set[:12]}. {told}", f"  together: {spent}"]
+    lines += [f"  WARNING: data set {name[:12]} is past {limit} already." for name, limit in past]
+    if past:
+        lines.append(f"  {_NO_FURTHER}")
     _tell(
         arguments,
-        {"linked": other.data_set, "spent": spend_json(spent)},
-        f"Linked with data set {other.data_set[:12]}. {told}\n  together: {spent}",
+        {
+            "linked": other.data_set,
+            "spent": spend_json(spent),
+            "past": [
+                {"data_set": name, "whose": one.whose, "budget": one.budget, "delta": one.delta}
+                for name, one in past
+            ],
+        },
+        "\n".join(lines),
     )
     return 0
+
+
+def _passed(state: Path, ledger: Ledger) -> list[tuple[str, Limit]]:
+    """Return the limit and promised budgets that a data set is past, with what is linked to it."""
+    books = ledger.books()
+    spent = books.spent()
+    limits = [
+        Limit("a budget that an agreement promised", spent, one.budget, min(books.delta, one.delta))
+        for one in promised_of(state, books)
+    ]
+    if books.limit is not None:
+        limits.append(Limit("its own limit", spent, books.limit, books.delta))
+    return [(books.data_set, one) for one in limits if not fits(one.spent, one.budget, one.delta)]
+
+
+def _require_same_unit(state: Path, books: Books, other: Path, theirs: Books) -> None:
+    """Refuse to link data sets that were charged for different units or neighbours.
+
+    Raises:
+        LedgerError: Naming the clause.
+    """
+    clause, here, there = unit_clause(
+        charged_before(state, books, ""), charged_before(other, theirs, "")
+    )
+    if clause:
+        _refuse_unit(f"{clause} is {here} for {state}, and {there} for {other}")
+
+
+def _require_same_words(mine: UnitOfAll, other: Exported) -> None:
+    """Refuse an export for another unit or other neighbours, as far as both are known."""
+    if mine.unit and other.unit and mine.unit != other.unit:
+        _refuse_unit(f"This one was charged for {mine.unit}, the export's for {other.unit}")
+
+
+def _refuse_unit(how: str) -> NoReturn:
+    raise LedgerError(
+        f"The two data sets were charged for different units or neighbours. {how}.",
+        why="Their losses cannot be added: what a run tells of one record is less than what it "
+        "tells of a person with several, or of a record that is replaced.",
+        do="Nothing was noted, and no total is known for who is in both. Link data sets whose "
+        "agreements have the same unit, max_records and neighbours.",
+    )
 
 
 def _replaced(books: Books, parent: str) -> str:
@@ -118,12 +196,9 @@ def _folder(ledger: Ledger) -> str:
     return str(ledger.path.parent.resolve())
 
 
-def _other(path: Path) -> Ledger | Link:
+def _other(path: Path) -> Ledger | Exported:
     """Return the data set of a state folder or of an export."""
-    if path.is_dir():
-        return open_ledger(path)
-    data_set, amount = read_export(path)
-    return Link(data_set, "", amount)
+    return open_ledger(path) if path.is_dir() else read_export(path)
 
 
 def _require_other(mine: Ledger, data_set: str) -> None:

@@ -17,9 +17,11 @@ from secure_fedsa.cli.progress import Progress
 from secure_fedsa.engines.ledger_notes import charge_days, kept_agreements
 from secure_fedsa.engines.ledger_versions import earlier_versions
 from secure_fedsa.engines.own_files import known_head, note_head
-from secure_fedsa.errors import UsageError, counted
-from secure_fedsa.privacy.budgets import Spend
+from secure_fedsa.engines.promises import agreements_beside, limits_beside
+from secure_fedsa.errors import LedgerError, UsageError, counted
+from secure_fedsa.privacy.budgets import Limit, Spend
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.privacy.shown import at_least
 from secure_fedsa.report.ledger_reading import ledger_view
 from secure_fedsa.report.ledger_view import READING, LedgerView, Row, accountants, runs_told
@@ -80,10 +82,20 @@ def view_of(state: Path, files: list[Path], budget: float | None = None) -> Ledg
     return ledger_view(
         books,
         days=charge_days(state),
-        agreements=known_agreements(state, files),
+        agreements={**agreements_beside(books), **known_agreements(state, files)},
         budget=budget,
         earlier=earlier_versions(state, books),
+        beside=_limits_beside(books),
     )
+
+
+def _limits_beside(books: Books) -> list[Limit]:
+    try:
+        return limits_beside(books)
+    except (
+        LedgerError
+    ):  # every charge is refused, and the total of another ledger is not this one's
+        return []
 
 
 def known_agreements(state: Path, files: list[Path]) -> dict[str, Agreement]:

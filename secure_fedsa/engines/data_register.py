@@ -11,6 +11,9 @@ without their labels, so it does not depend on their order and tells two data se
 a sixteenth of their records in common (Broder 1997, bottom-k). It is private: it never leaves this
 machine, and is compared before anything is charged.
 
+Two teachers of one agreement may hold the same records, if both ledgers were charged for them from
+the first run on. Records that only the other's was charged for are refused.
+
 What it cannot see: a user or a machine that is another one; records of which every one was changed,
 if only by rounding or scaling; a small part of a large data set; other records of the same persons.
 """
@@ -35,6 +38,7 @@ from secure_fedsa.engines.disjoint import is_signed
 from secure_fedsa.entropy import secret_bytes
 from secure_fedsa.errors import LedgerError, StorageError
 from secure_fedsa.privacy.ledger import FILE_NAME, Ledger
+from secure_fedsa.privacy.ledger_books import Books
 
 _SKETCH = 256
 _ALIKE = 1 / 16
@@ -111,7 +115,8 @@ class DataRegister:
             state: The state folder that is to be charged; it may not have a ledger yet.
             sketch: Of its records.
             key: Public identity key of the folder's owner, hexadecimal.
-            beside: State folders that are charged in the same runs, which need not be told apart.
+            beside: State folders that are charged in the same runs. Records that were charged there
+                are let pass if this folder's own ledger was charged for them as well.
 
         Raises:
             LedgerError: If a ledger is damaged.
@@ -121,11 +126,15 @@ class DataRegister:
             pass
         mine = _ledger(state)
         books = None if mine is None else mine.books_alone()
+        own = [one.sketch for one in known if books and one.data_set in _names(books)]
+        charged = {_data_set(Path(folder)) for folder in beside} - {""}
         for entry in known:
-            if entry.folder in beside:
-                continue
             data_set = entry.data_set or _data_set(Path(entry.folder))
             if not data_set or alike(entry.sketch, sketch) < _ALIKE:
+                continue
+            newest = _newest(data_set, known)
+            together = entry.folder in beside or newest in charged
+            if together and _strangers(sketch, entry.sketch, own) < _ALIKE:
                 continue
             if books is None:
                 return Known(entry.folder, data_set, entry.sketch)
@@ -134,7 +143,6 @@ class DataRegister:
                 if _data_set(Path(entry.folder)) == data_set:
                     return Known(entry.folder, data_set, entry.sketch)  # two copies of one ledger
                 continue
-            newest = _newest(data_set, known)
             counted = {books.data_set, books.parent, *books.links}
             if {data_set, newest} & counted or is_signed(books, data_set, key):
                 continue
@@ -225,14 +233,17 @@ def require_no_second_ledger(
             why="Each would forget what is charged to the other: the same people would pay twice.",
             do="Nothing was charged. Keep the one that was charged last, and remove the other.",
         )
+    swapped = ""
+    if other in beside:
+        swapped = "If two teachers' records were swapped, give each its own. Otherwise: "
     raise LedgerError(
         f"{teacher}'s records were charged before, in the ledger of {other}.",
         why=f"{state} would begin without what was spent there: the same people would pay twice.",
-        do=f"Nothing was charged. Run with that state folder. Or, of a new version: secure-fedsa "
-        f"ledger new {state} --parent {other}; of a data set that shares persons: secure-fedsa "
-        f"ledger link {state} --shares {other}; if no person is in both: secure-fedsa ledger "
-        f"disjoint {state} --from {other}. (The last two need a ledger there first: secure-fedsa "
-        f"ledger new {state} --delta 1e-5.)",
+        do=f"Nothing was charged. {swapped}Run with that state folder. Or, of a new version: "
+        f"secure-fedsa ledger new {state} --parent {other}; of a data set that shares persons: "
+        f"secure-fedsa ledger link {state} --shares {other}; if no person is in both: secure-fedsa "
+        f"ledger disjoint {state} --from {other}. (The last two need a ledger there first: "
+        f"secure-fedsa ledger new {state} --delta 1e-5.)",
     )
 
 
@@ -244,7 +255,9 @@ def check_ledgers(
 ) -> dict[Path, tuple[str, ...]]:
     """Refuse records that other ledgers were charged for; return each ledger's sketch.
 
-    Two teachers of one agreement may hold the same records: they are charged in both ledgers.
+    Two teachers of one agreement may hold the same records from their first run on: they are
+    charged in both ledgers. Records that only one of the two ledgers was charged for are refused
+    in the other, as where two teachers' records were swapped.
 
     Args:
         register: The register; it notes the sketches.
@@ -268,6 +281,28 @@ def check_ledgers(
     for state, sketch in sketches.items():
         register.remember(state, sketch)
     return sketches
+
+
+def _names(books: Books) -> set[str]:
+    """Return the ids of a data set and of the version before it."""
+    return {books.data_set, books.parent} - {""}
+
+
+def _strangers(
+    sketch: tuple[str, ...], other: tuple[str, ...], own: list[tuple[str, ...]]
+) -> float:
+    """Return the estimated share of records that another ledger was charged for, and not one's own.
+
+    Of all records of both. A digest that is larger than all of a full sketch says nothing about
+    that sketch's records; where none is left to judge by, all count as strangers.
+
+    >>> _strangers(("a", "b"), ("b", "c"), [("a", "b")]), _strangers(("a",), ("a",), [("b",)])
+    (0.0, 1.0)
+    """
+    last = min((one[-1] for one in own if len(one) >= _SKETCH), default="~")
+    both, known = set(sketch) & set(other), {digest for one in own for digest in one}
+    judged = [one for one in sorted({*sketch, *other})[:_SKETCH] if one <= last]
+    return sum(one in both - known for one in judged) / len(judged) if judged else 1.0
 
 
 def _ledger(state: Path) -> Ledger | None:

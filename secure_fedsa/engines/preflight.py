@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,7 @@ def check_budget(
     agreement_hash: str,
     me: str,
     promises: Sequence[Terms] = (),
+    beside: Mapping[str, Sequence[Terms]] | None = None,
 ) -> None:
     """Refuse a run that a budget forbids, or after too many charges that bought nothing.
 
@@ -250,4 +251,5 @@ def check_budget(
         terms_of(agreement),
         data_set_budget(agreement),
         promises,
+        beside,
     )

@@ -21,6 +21,7 @@ from secure_fedsa.engines.preflight import (
     check_encoder,
     check_probes,
 )
+from secure_fedsa.engines.promises import promised_beside, require_unit_of_all
 from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.entropy import (
     NoiseSource,
@@ -41,7 +42,7 @@ from secure_fedsa.messages import KEY_HOLDER, STUDENT, TEACHER
 from secure_fedsa.models.encoder import PublicEncoder
 from secure_fedsa.models.teachers import Brought, PrivateData
 from secure_fedsa.privacy.clipping import LocalNotes
-from secure_fedsa.privacy.earlier_promises import promised_terms, require_one_unit
+from secure_fedsa.privacy.earlier_promises import promised_terms
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.mechanisms import draw_noise
@@ -210,12 +211,16 @@ class LocalSite:
         check_brought(self.private, self.agreement, self.me, self.encoder, self.probes)
         books = self._books.books()
         promises = self._promised(books)
-        check_budget(books, self.agreement, self.agreement_hash, self.me, promises)
+        beside = promised_beside(books)
+        check_budget(books, self.agreement, self.agreement_hash, self.me, promises, beside)
 
     def _promised(self, books: Books) -> tuple[Terms, ...]:
-        """Return what earlier agreements promised of these data; refuse one of another unit."""
+        """Return what earlier agreements promised of these data; refuse one of another unit.
+
+        Than these data were charged for, or data that share persons with them.
+        """
         earlier = charged_before(self.folder, books, self.agreement_hash)
-        require_one_unit(earlier, self.agreement)
+        require_unit_of_all(books, earlier, self.agreement)
         return promised_terms(earlier)
 
     def draw(self, request: fx.Draw) -> tuple[bytes, ...]:
@@ -320,6 +325,7 @@ class LocalSite:
                     data_set_budget(agreement),
                     stated=is_stated(agreement, self.me),
                     promised=self._promised,
+                    beside=promised_beside,
                 )
                 note_head(self.folder, self._books)
                 note_day(self.folder, charge.entry_hash)

@@ -9,15 +9,19 @@ under the agreement, and noise is never drawn again.
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from secure_fedsa.agreement import Agreement
-from secure_fedsa.engines.ledger_notes import keep_agreement, kept_agreements, note_day
+from secure_fedsa.engines.ledger_notes import charged_before, keep_agreement, note_day
 from secure_fedsa.engines.own_files import note_head, open_ledger, tell_operator
+from secure_fedsa.engines.promises import (
+    promised_beside,
+    promised_to_student,
+    require_unit_of_all,
+)
 from secure_fedsa.engines.retention import stamp
 from secure_fedsa.entropy import NoiseSource, PacedNoise
 from secure_fedsa.errors import AgreementError, BudgetError, LedgerError, StorageError
@@ -33,24 +37,6 @@ from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.roles.private_student import label_plan, read_labels, student_terms
 from secure_fedsa.signals import FloatArray
 from secure_fedsa.wire.agreement_signatures import agreement_hash
-
-
-def promised_to_student(folder: Path, books: Books) -> tuple[Terms, ...]:
-    """Return the budgets of all agreements that the student's records were charged under.
-
-    The report of each says that all uses together stay within its budget: a later agreement with a
-    larger one may not spend past it. Of charges in a version before, the agreements that were kept
-    say it.
-
-    Args:
-        folder: The student's state folder.
-        books: Of its ledger.
-    """
-    found = {charge.terms for charge in books.charges.values() if charge.terms is not None}
-    kept = kept_agreements(folder)
-    before = (kept[name] for name in books.inherited if name in kept)
-    found |= {student_terms(one) for one in before if one.student_privacy is not None}
-    return tuple(sorted(found, key=lambda terms: (terms.budget, terms.delta)))
 
 
 class StudentLabels:
@@ -86,8 +72,11 @@ class StudentLabels:
         """Refuse, before anybody is charged, a run that could not use the labelled records.
 
         Raises:
-            BudgetError: If this agreement's budget or an earlier one's would be passed; or if the
-                agreement promises nothing and an earlier one promised a budget.
+            AgreementError: If the records, or data that share persons with them, were charged for
+                another unit or relation.
+            BudgetError: If this agreement's budget or an earlier one's would be passed, or that of
+                a linked data set; or if the agreement promises nothing and an earlier one promised
+                a budget.
             LedgerError: If the ledger is damaged.
             StorageError: If it cannot be read or written.
         """
@@ -99,7 +88,7 @@ class StudentLabels:
             return
         terms, spent = student_terms(self.agreement), books.spent()
         asked = Amount.of([label_plan(self.agreement).event])
-        promised = promised_to_student(self.folder, books)
+        promised = self._promised(books)
         whose = "the student's labelled records"
         limits = [Limit(f"{whose} (student_privacy.budget)", spent, terms.budget, terms.delta)]
         limits += [
@@ -107,7 +96,13 @@ class StudentLabels:
             for one in promised
         ]
         require_within(self._use, asked, limits)
-        books.require_affordable(self._use, self._hash, asked, terms, terms.budget, promised)
+        books.require_affordable(
+            self._use, self._hash, asked, terms, terms.budget, promised, promised_beside(books)
+        )
+
+    def _promised(self, books: Books) -> tuple[Terms, ...]:
+        require_unit_of_all(books, charged_before(self.folder, books, self._hash), self.agreement)
+        return promised_to_student(self.folder, books)
 
     def _check_unpromised(self) -> None:
         if (self.folder / LEDGER_FILE).exists() and self._ledger().books().is_promised():
@@ -156,7 +151,8 @@ class StudentLabels:
             [plan.event],
             terms,
             terms.budget,
-            promised=partial(promised_to_student, self.folder),
+            promised=self._promised,
+            beside=promised_beside,
         )
         note_head(self.folder, ledger)
         note_day(self.folder, charge.entry_hash)

@@ -139,6 +139,7 @@ class Ledger:
         *,
         stated: bool = False,
         promised: Callable[[Books], Sequence[Terms]] = lambda _: (),
+        beside: Callable[[Books], Mapping[str, Sequence[Terms]]] = lambda _: {},
     ) -> Charge:
         """Charge a run, durably; draw no noise before this returns.
 
@@ -157,6 +158,7 @@ class Ledger:
             stated: Whether this is a training of before the run, stated by the institution.
             promised: Returns, of the books as they are under the lock, the budgets that earlier
                 agreements promised of all runs on this data set; or refuses by an error.
+            beside: Returns likewise what was promised of each linked data set, by its id.
 
         Raises:
             BudgetError: If a budget would be passed; nothing is charged.
@@ -180,7 +182,7 @@ class Ledger:
                 )
             promises = promised(books)
             books.require_affordable(
-                run_id, agreement_hash, asked, terms, data_set_budget, promises
+                run_id, agreement_hash, asked, terms, data_set_budget, promises, beside(books)
             )
             before = books.spent_under(agreement_hash)
             body = reserve_body(agreement_hash, events, before, terms, stated=stated)
@@ -254,12 +256,8 @@ class Ledger:
     def books(self) -> Books:
         """Return the state that the chain adds up to, checked again, and what is linked to it."""
         books = self.books_alone()
-        for path in linked_paths(books):
-            try:
-                with transaction(path, write=False) as connection:
-                    add_linked(books, path, read_entries(connection))
-            except (LedgerError, StorageError):
-                add_unreachable(books, path)
+        _read_linked(books)
+        _read_beyond(books)
         return books
 
     def books_alone(self) -> Books:
@@ -272,7 +270,8 @@ class Ledger:
         """Yield a connection and the books, linked ones included, that nobody changes meanwhile.
 
         Two data sets that share persons must not both pass what is left of one budget: the
-        ledgers of all are locked, in one order everywhere.
+        ledgers of all are locked, in one order everywhere. What those count besides is only read:
+        whoever charges it locks the one between, as both note a link.
         """
         while True:
             linked = linked_paths(self.books_alone())
@@ -286,6 +285,7 @@ class Ledger:
                     continue  # linked since we looked
                 for path in linked:
                     add_linked(books, path, read_entries(connections[path]))
+                _read_beyond(books)
                 yield connections[self.path.resolve()], books
                 return
 
@@ -388,3 +388,19 @@ class Ledger:
         insert_entry(connection, entry)
         self._books(connection)
         return entry
+
+
+def _read_linked(books: Books) -> None:
+    """Read the ledgers of linked data sets; what cannot be read is noted in the books."""
+    for path in linked_paths(books):
+        try:
+            with transaction(path, write=False) as connection:
+                add_linked(books, path, read_entries(connection))
+        except (LedgerError, StorageError):
+            add_unreachable(books, path)
+
+
+def _read_beyond(books: Books) -> None:
+    """Read what linked data sets count besides this one, for the totals of each."""
+    for other in books.beside.values():
+        _read_linked(other)

@@ -59,9 +59,10 @@ class Books:
 
     ``positions`` has the place of each entry in the chain by its hash; ``parent_head`` is that of
     the entry that closed the version before.
-    ``linked``, ``promised_elsewhere`` and ``unreachable`` are no part of the chain: whoever opens
-    the ledger reads what linked data sets have spent by now, and whether a budget was promised for
-    them, or why that cannot be known.
+    ``linked``, ``beside``, ``promised_elsewhere`` and ``unreachable`` are no part of the chain:
+    whoever opens the ledger reads what linked data sets have spent by now, their own books (which
+    count this data set, whatever they note), and whether a budget was promised for them, or why
+    that cannot be known.
     """
 
     data_set: str
@@ -79,6 +80,7 @@ class Books:
     superseded: Entry | None = None
     positions: dict[str, int] = field(default_factory=dict)
     linked: dict[str, Amount] = field(default_factory=dict)
+    beside: dict[str, Books] = field(default_factory=dict)
     promised_elsewhere: bool = False
     unreachable: dict[str, str] = field(default_factory=dict)
     position: int = 0
@@ -141,8 +143,9 @@ class Books:
         terms: Terms | None,
         data_set_budget: float | None,
         promises: Sequence[Terms] = (),
+        beside: Mapping[str, Sequence[Terms]] | None = None,
     ) -> None:
-        """Refuse a charge that a budget or an earlier choice forbids.
+        """Refuse a charge that a budget or an earlier choice forbids, here or of a linked data set.
 
         Args:
             run_id: The run, for the message.
@@ -152,12 +155,13 @@ class Books:
             data_set_budget: Epsilon at the agreement's delta or, if that is smaller, at the
                 ledger's; None likewise.
             promises: What earlier agreements promised of all runs on this data set.
+            beside: What was promised of each linked data set, by its id.
 
         Raises:
             BudgetError: If a budget would be passed; after a use without differential privacy
                 every budget is, and before one every promise of a budget would be broken.
             LedgerError: If the data set has a new version, the agreement's budget changed, or
-                what a linked data set spent cannot be known.
+                what a linked data set, or one linked to it, spent cannot be known.
         """
         if self.superseded is not None:
             raise LedgerError(
@@ -175,7 +179,7 @@ class Books:
         whose = "this agreement (privacy.agreement_budget)"
         limits = [Limit(whose, spent, terms.budget, terms.delta, own=True)]
         require_within(run_id, asked, limits if self.unreachable else [])
-        self._require_reachable()
+        self.require_reachable()
         whose, everything = "this data set (privacy.data_set_budget)", self.spent()
         # The agreement promised its own delta, and a ledger may have begun with a larger one.
         delta = min(self.delta, terms.delta)
@@ -190,13 +194,50 @@ class Books:
         if self.limit is not None:
             whose = "this data set (its own limit)"
             limits.append(Limit(whose, everything, self.limit, self.delta, fixed=True))
-        require_within(run_id, asked, limits)
+        require_within(run_id, asked, [*limits, *self.limits_beside(beside or {})])
 
-    def _require_reachable(self) -> None:
+    def limits_beside(self, promises: Mapping[str, Sequence[Terms]]) -> list[Limit]:
+        """Return what a charge has to keep of linked data sets: it counts in the total of each.
+
+        Of a data set that is known by an export alone nothing is known to keep.
+
+        Args:
+            promises: What agreements promised of each, by its id.
+
+        Raises:
+            LedgerError: If the total of one with a budget cannot be known.
+        """
+        found = []
+        for name, other in self.beside.items():
+            whose, spent = f"linked data set {name[:12]}", other.spent()
+            limits = [
+                Limit(
+                    f"{whose}, by an agreement of its own,",
+                    spent,
+                    one.budget,
+                    min(other.delta, one.delta),
+                    fixed=True,
+                )
+                for one in promises.get(name, ())
+            ]
+            if other.limit is not None:
+                own = f"{whose} (its own limit)"
+                limits.append(Limit(own, spent, other.limit, other.delta, fixed=True))
+            if limits:
+                other.require_reachable()
+            found += limits
+        return found
+
+    def require_reachable(self) -> None:
+        """Refuse a charge where what a linked data set spent cannot be known.
+
+        Raises:
+            LedgerError: Naming that data set.
+        """
         for name, why in self.unreachable.items():
             raise LedgerError(
-                f"Data set {name[:12]} shares persons with this one, and its ledger cannot be "
-                "read.",
+                f"Data set {name[:12]} shares persons with data set {self.data_set[:12]}, and its "
+                "ledger cannot be read.",
                 why=f"{why} What it spent since it was linked is not known.",
                 do="Nothing was charged. Put its state folder back, or link it again where it is: "
                 "secure-fedsa ledger link STATE --shares ITS-STATE",
@@ -236,7 +277,7 @@ class Books:
 
     def _require_unpromised(self, run_id: str) -> None:
         """Refuse a use without differential privacy of data that budgets were promised for."""
-        self._require_reachable()
+        self.require_reachable()
         if self.is_promised() or self.promised_elsewhere:
             raise BudgetError(
                 f"Run {run_id!r} would use data without differential privacy for which earlier "

@@ -1,5 +1,8 @@
 """What data sets with some of the same persons have spent by now, from their own ledgers.
 
+Each of them counts this data set, so its own limit and budgets bind a charge here too: its books
+are kept with what they count in turn, two links far and no further.
+
 Why one cannot be read is told to other parties before a run: it names no folder.
 """
 
@@ -8,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger_books import Books, replay
 from secure_fedsa.privacy.ledger_entries import Entry
+from secure_fedsa.privacy.ledger_private import Link
 
 FILE_NAME = "ledger.sqlite"
 
@@ -53,6 +58,11 @@ def add_linked(books: Books, path: Path, entries: Sequence[Entry]) -> None:
         else:
             books.linked[name] = other.spent_alone()
             books.promised_elsewhere |= other.is_promised()
+            # It counts this data set, under this id, whatever its own chain has noted by now.
+            other.links.pop(books.parent, None)
+            other.links[books.data_set] = Link(books.data_set, "", Amount())
+            other.linked[books.data_set] = books.spent_alone()
+            books.beside[name] = other
 
 
 def add_unreachable(books: Books, path: Path) -> None:

@@ -9,11 +9,12 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.errors import counted
 from secure_fedsa.privacy import budget_filter
 from secure_fedsa.privacy.amounts import Amount
-from secure_fedsa.privacy.budgets import Spend, what_is_left
+from secure_fedsa.privacy.budgets import Limit, Spend, what_is_left
 from secure_fedsa.privacy.events import events_to_list
 from secure_fedsa.privacy.ledger_books import Books, Charge
 from secure_fedsa.privacy.ledger_charges import STUDENT_USE
 from secure_fedsa.privacy.ledger_private import OUTSIDE, External
+from secure_fedsa.privacy.shown import at_least
 from secure_fedsa.report.ledger_seen import TotalClaim, seen_by
 from secure_fedsa.report.ledger_total import (
     OF_OUTSIDE,
@@ -35,6 +36,10 @@ from secure_fedsa.report.ledger_view import (
 )
 from secure_fedsa.roles.charges import terms_of
 
+_NOT_HELD = (
+    "Its own limit and budgets are not known here, and no run on this data set is held to them."
+)
+
 
 def ledger_view(
     books: Books,
@@ -43,6 +48,7 @@ def ledger_view(
     agreements: Mapping[str, Agreement],
     budget: float | None = None,
     earlier: Sequence[Books] = (),
+    beside: Sequence[Limit] = (),
 ) -> LedgerView:
     """Return a ledger made ready to be shown.
 
@@ -52,6 +58,7 @@ def ledger_view(
         agreements: The agreements that are known, by hash.
         budget: Epsilon for all runs on the data set, if somebody asks with one of their own.
         earlier: The versions before, the oldest first, as far as they were kept.
+        beside: What a charge has to keep of linked data sets.
     """
     of_student = is_of_student([*earlier, books])
     known = Known(days, agreements, of_student=of_student)
@@ -85,7 +92,10 @@ def ledger_view(
         ),
         not_shown=not_shown(books, agreements),
         of_student=of_student,
-        remarks=_remarks(books, agreements, claim, known=bool(earlier or books.charges)),
+        remarks=(
+            *_remarks(books, agreements, claim, known=bool(earlier or books.charges)),
+            *_left_beside(beside),
+        ),
     )
 
 
@@ -246,10 +256,21 @@ def _remarks(
         )
     remarks += [
         f"Linked data set {name[:12]} counts {how_known(books, name)}."
+        + ("" if name in books.unreachable else f" {_NOT_HELD}")
         for name in books.links
         if name not in books.linked
     ]
     return tuple(remarks)
+
+
+def _left_beside(limits: Sequence[Limit]) -> tuple[str, ...]:
+    """Return what linked data sets leave for a release here, in sentences."""
+    return tuple(
+        f"A run here has to keep a budget of {one.whose.rstrip(',')}, too: epsilon "
+        f"{at_least(what_is_left(one.spent, one.budget, one.delta).epsilon)} is left for one more "
+        f"release, within {one.budget:g} at delta {one.delta:g}."
+        for one in limits
+    )
 
 
 def _trained_first(books: Books) -> bool:

@@ -106,18 +106,41 @@ def _why_the_same(books: Books, *, of_student: bool) -> str:
     return f"{told} {_WORD}" if _outside(books) else told
 
 
-def unit_of(books: Books, agreements: Mapping[str, Agreement]) -> UnitOfAll:
-    """Return whom a data set's total is for, and of what part of it that is not known."""
-    known = [protected_by(name, agreements).promise for name in agreements_of(books)]
+def unit_of(books: Books, agreements: Mapping[str, Agreement], *, alone: bool = False) -> UnitOfAll:
+    """Return whom a data set's total is for, and of what part of it that is not known.
+
+    Args:
+        books: Of its ledger, with linked data sets.
+        agreements: The agreements that are known, by hash; of linked data sets too.
+        alone: Whether the total is without linked data sets.
+    """
+    counted_in = [books] if alone else [books, *books.beside.values()]
+    names = dict.fromkeys(name for one in counted_in for name in agreements_of(one))
+    known = [protected_by(name, agreements).promise for name in names]
     promises = [promise for promise in known if promise is not None]
     return UnitOfAll(
         unit=" and ".join(sorted({unit_and_neighbours(promise) for promise in promises})),
         neighbours=" and ".join(sorted({promise.neighbours for promise in promises})),
-        not_shown=_unit_not_shown(books, agreements),
+        not_shown=_unit_not_shown(books, agreements, alone=alone),
     )
 
 
-def _unit_not_shown(books: Books, agreements: Mapping[str, Agreement]) -> str:
+def _unit_not_shown(books: Books, agreements: Mapping[str, Agreement], *, alone: bool) -> str:
+    told = _charges_of_no_unit(books, agreements)
+    unknown = [
+        name
+        for name in books.links
+        if name not in books.beside or _charges_of_no_unit(books.beside[name], agreements)
+    ]
+    if unknown and not alone:
+        told.append(f"{counted(len(unknown), 'linked data set')} (see the ledger of each)")
+    if not agreements_of(books) and not told:
+        told.append("nothing was charged yet")
+    return "; ".join(told)
+
+
+def _charges_of_no_unit(books: Books, agreements: Mapping[str, Agreement]) -> list[str]:
+    """Return the charges of one ledger whose unit is not known, linked ones left out."""
     missing, outside = missing_texts(books, agreements), _outside(books)
     told = []
     if missing:
@@ -128,11 +151,7 @@ def _unit_not_shown(books: Books, agreements: Mapping[str, Agreement]) -> str:
     given = sum(amount.unprotected for amount in amounts)
     if given:
         told.append(f"{counted(given, 'use')} without differential privacy (nothing is promised)")
-    if books.links:
-        told.append(f"{counted(len(books.links), 'linked data set')} (see the ledger of each)")
-    if not agreements_of(books) and not told:
-        told.append("nothing was charged yet")
-    return "; ".join(told)
+    return told
 
 
 def _outside(books: Books) -> str:

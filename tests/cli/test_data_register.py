@@ -195,6 +195,86 @@ def test_a_run_with_another_states_folder_is_refused(signed: Path, capsys: Captu
     assert {Path(entry["folder"]).name for entry in known} == set(TEACHERS)
 
 
+def noted(register: DataRegister, world: World, *, ledgers: bool = True) -> Any:
+    """Check the records of a world's teachers as a run does, and return what to check again."""
+    agreement = world.agreement()
+    states = {name: world.folder / name for name in agreement.teachers}
+    held = {name: world.data[name].records for name in states}
+    sketches = check_ledgers(register, agreement, held, states)
+    for folder, sketch in sketches.items():
+        if ledgers and not (folder / "ledger.sqlite").exists():
+            Ledger.create(folder, delta=DELTA)
+        register.remember(folder, sketch)
+    return agreement, held, states
+
+
+@pytest.mark.parametrize("shared", [0, 100])
+def test_records_swapped_between_two_teachers_are_refused(
+    register: DataRegister, tmp_path: Path, shared: int
+) -> None:
+    """If this fails, each of two hospitals' patients are charged in the other's ledger."""
+    world = make_world(tmp_path / "world", 3)
+    one, two = (world.data[name].records for name in ("teacher-1", "teacher-2"))
+    if shared:  # some records are in both, and the others' persons would be swapped all the same
+        two = np.concatenate([two, one[:shared]])
+        world.data["teacher-2"] = replace(
+            world.data["teacher-2"], records=two, labels=np.zeros(len(two), np.int64)
+        )
+    agreement, held, states = noted(register, world)
+    noted(register, world)  # the same ones again
+    fewer = {**held, "teacher-1": one[50:], "teacher-2": two[50:]}
+    check_ledgers(register, agreement, fewer, states)
+    swapped = {**held, "teacher-1": two, "teacher-2": one}
+    with pytest.raises(LedgerError, match=r"teacher-1's records were charged before.*teacher-2"):
+        check_ledgers(register, agreement, swapped, states)
+    with pytest.raises(LedgerError, match="swapped, give each its own"):
+        check_ledgers(register, agreement, swapped, states)
+    given = {**held, "teacher-3": two}  # and records that come to a third one later
+    with pytest.raises(LedgerError, match="teacher-3's records were charged before"):
+        check_ledgers(register, agreement, given, states)
+
+
+def test_two_teachers_may_hold_the_same_records_from_the_first_run_on(
+    register: DataRegister, tmp_path: Path
+) -> None:
+    """If this fails, an agreement whose teachers share all records never runs a second time."""
+    world = make_world(tmp_path / "world", 3)
+    world.data["teacher-2"] = world.data["teacher-1"]
+    agreement, held, states = noted(register, world)
+    noted(register, world)
+    more = np.concatenate([held["teacher-1"], records(9, 50)])
+    check_ledgers(register, agreement, {**held, "teacher-1": more}, states)
+    newer = tmp_path / "newer"  # and a new version of one of them
+    assert main(["ledger", "new", str(newer), "--parent", str(states["teacher-2"])]) == 0
+    check_ledgers(register, agreement, held, {**states, "teacher-2": newer})
+
+
+def test_a_large_data_set_may_shrink_to_what_both_hold(
+    register: DataRegister, tmp_path: Path
+) -> None:
+    """If this fails, a sketch of few of one's own records makes the rest look like others'."""
+    world = make_world(tmp_path / "world", 3)
+    many, labels = table(1, 600)
+    for name, few in (("teacher-1", slice(None)), ("teacher-2", slice(500, None))):
+        world.data[name] = replace(world.data[name], records=many[few], labels=labels[few])
+    agreement, held, states = noted(register, world)
+    noted(register, world)
+    check_ledgers(register, agreement, {**held, "teacher-1": held["teacher-2"]}, states)
+
+
+def test_a_register_noted_before_any_charge_is_no_excuse(
+    register: DataRegister, tmp_path: Path
+) -> None:
+    """If this fails, records that were only looked at count as charged in one's own ledger."""
+    world = make_world(tmp_path / "world", 3)
+    agreement, held, states = noted(register, world, ledgers=False)
+    swapped = {**held, "teacher-1": held["teacher-2"], "teacher-2": held["teacher-1"]}
+    world.data |= {n: replace(world.data[n], records=swapped[n]) for n in swapped}
+    noted(register, world)  # nothing was charged before: the first run may have them so
+    with pytest.raises(LedgerError, match="were charged before"):
+        check_ledgers(register, agreement, held, states)
+
+
 @pytest.mark.parametrize("brings", ["records", "module"])
 def test_an_embedded_run_refuses_a_copy_of_records_where_it_is_asked_to(
     register: DataRegister, tmp_path: Path, brings: str

@@ -11,7 +11,8 @@ from secure_fedsa.agreement import Agreement
 from secure_fedsa.cli.agreement_text import to_text
 from secure_fedsa.cli.main import main
 from secure_fedsa.engines.ledger_notes import keep_agreement
-from secure_fedsa.engines.student_labels import StudentLabels, promised_to_student
+from secure_fedsa.engines.promises import promised_to_student
+from secure_fedsa.engines.student_labels import StudentLabels
 from secure_fedsa.errors import BudgetError
 from secure_fedsa.messages import STUDENT
 from secure_fedsa.privacy.amounts import Amount

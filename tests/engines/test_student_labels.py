@@ -15,7 +15,7 @@ import pytest
 
 from secure_fedsa.agreement import Agreement, Retention
 from secure_fedsa.engines import student_labels
-from secure_fedsa.engines.ledger_notes import kept_agreements
+from secure_fedsa.engines.ledger_notes import keep_agreement, kept_agreements
 from secure_fedsa.engines.local import LocalRun
 from secure_fedsa.engines.student import HEAD_FILE, NETWORK_FILE, StudentTask, StudentWorkshop
 from secure_fedsa.engines.student_labels import StudentLabels
@@ -26,8 +26,9 @@ from secure_fedsa.models.private_labels import LabelSummary
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.mechanisms import draw_noise
 from secure_fedsa.report.ledger_reading import ledger_view
-from secure_fedsa.roles.private_student import label_plan, read_labels
+from secure_fedsa.roles.private_student import label_plan, read_labels, student_terms
 from secure_fedsa.signals import Noise, ReleasedSum, int_array
+from secure_fedsa.wire.agreement_signatures import agreement_hash
 from tests.support import (
     CLASSES,
     STUDENT_PROMISE,
@@ -198,6 +199,23 @@ def test_a_later_agreement_cannot_break_an_earlier_ones_budget(tmp_path: Path) -
     with pytest.raises(BudgetError, match="by an earlier agreement"):
         ask(StudentLabels(tmp_path / STUDENT, world.agreement()))
     assert len(ledger(world).books().charges) == 1
+
+
+def test_the_students_records_are_charged_for_one_relation(tmp_path: Path) -> None:
+    """If this fails, a promise for replaced records is passed by a charge for removed ones."""
+    state = tmp_path / STUDENT
+    world = protected(tmp_path)
+    agreed = world.agreement()
+    labels = StudentLabels(state, agreed)
+    labels.check()
+    keep_agreement(state, agreed, agreement_hash(agreed))
+    terms, event = student_terms(agreed), label_plan(agreed).event
+    digest = agreement_hash(agreed)
+    ledger(world).reserve(f"student-{digest}", digest, [event], terms, terms.budget)
+    world.changes["privacy"] = {"neighbours": "replace-one"}
+    other = StudentLabels(state, world.agreement())
+    with pytest.raises(AgreementError, match=r"these data were charged before for add-remove"):
+        other.check()
 
 
 def test_two_agreements_at_once_do_not_pass_a_budget_together(
