@@ -113,7 +113,7 @@ class SystemNoise:
 
 
 class PacedNoise(SystemNoise):
-    """System noise that is ready at a time which its own values do not decide.
+    """System noise that is ready at a time which another batch decides.
 
     A sampler that rejects and draws again takes a time that tells of its values. So a rehearsal
     of the same scale and size, whose values are thrown away, says how long such a batch takes;
@@ -124,7 +124,7 @@ class PacedNoise(SystemNoise):
     """
 
     def discrete_gaussian(self, scale: float, size: int) -> IntArray:
-        """Return ``size`` draws as int64, shape (size,), at a time that they do not decide."""
+        """Return ``size`` draws as int64, shape (size,), at a time set by another batch."""
         began = time.perf_counter()
         super().discrete_gaussian(scale, size)
         pace = 2 * max(time.perf_counter() - began, _LEAST_PACE)

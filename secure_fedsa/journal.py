@@ -239,6 +239,23 @@ def _write_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole and on the disk, or not at all.
+
+    The folder is for the caller to sync, once for all files.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make new, renamed and removed names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)

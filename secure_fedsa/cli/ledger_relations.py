@@ -149,13 +149,9 @@ def link(arguments: argparse.Namespace) -> int:
 def _passed(state: Path, ledger: Ledger) -> list[tuple[str, Limit]]:
     """Return the limit and promised budgets that a data set is past, with what is linked to it."""
     books = ledger.books()
-    spent = books.spent()
-    limits = [
-        Limit("a budget that an agreement promised", spent, one.budget, min(books.delta, one.delta))
-        for one in promised_of(state, books)
-    ]
-    if books.limit is not None:
-        limits.append(Limit("its own limit", spent, books.limit, books.delta))
+    limits = books.limits_of_all(
+        promised_of(state, books), "a budget that an agreement promised", "its own limit"
+    )
     return [(books.data_set, one) for one in limits if not fits(one.spent, one.budget, one.delta)]
 
 

@@ -10,9 +10,7 @@ chain.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 
 from secure_fedsa.agreement import Agreement, from_dict
 from secure_fedsa.errors import SecureFedsaError, StorageError
-from secure_fedsa.journal import sync_folder
+from secure_fedsa.journal import sync_folder, write_durably
 from secure_fedsa.privacy.ledger_books import Books
 from secure_fedsa.wire import canonical
 from secure_fedsa.wire.agreement_signatures import agreement_hash
@@ -47,12 +45,7 @@ def keep_agreement(folder: Path, agreement: Agreement, digest: str) -> None:
         return
     try:
         kept.parent.mkdir(mode=0o700, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        with partial.open("wb") as file:
-            file.write(canonical.encode(agreement.content()))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(kept)
+        write_durably(kept, canonical.encode(agreement.content()))
         sync_folder(kept.parent)
     except OSError as error:
         raise StorageError(f"Cannot write in {folder}.", why=f"{error.strerror}.") from error
@@ -124,7 +117,9 @@ def keep_agreements(parent: Path, child: Path) -> None:
     try:
         for path in sorted((parent / AGREEMENTS_FOLDER).glob("*.json")):
             (child / AGREEMENTS_FOLDER).mkdir(mode=0o700, exist_ok=True)
-            shutil.copyfile(path, child / AGREEMENTS_FOLDER / path.name)
+            write_durably(child / AGREEMENTS_FOLDER / path.name, path.read_bytes())
+        if (child / AGREEMENTS_FOLDER).exists():
+            sync_folder(child / AGREEMENTS_FOLDER)
     except OSError as error:
         raise StorageError(f"Cannot write in {child}.", why=f"{error.strerror}.") from error
 

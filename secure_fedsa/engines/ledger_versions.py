@@ -9,13 +9,12 @@ no evidence of anything, and is not shown.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from secure_fedsa.errors import LedgerError, StorageError
-from secure_fedsa.journal import sync_folder
+from secure_fedsa.journal import sync_folder, write_durably
 from secure_fedsa.privacy.ledger_books import Books, replay
 from secure_fedsa.privacy.ledger_entries import Entry, canonical
 
@@ -43,13 +42,7 @@ def keep_versions(parent: Path, entries: Sequence[Entry], child: Path) -> None:
             kept[path.name] = path.read_bytes()
         folder.mkdir(mode=0o700, exist_ok=True)
         for one, content in kept.items():
-            partial = folder / f"{one}.partial"
-            with partial.open("wb") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(folder / one)
+            write_durably(folder / one, content)
         sync_folder(folder)
     except OSError as error:
         raise StorageError(f"Cannot write in {child}.", why=f"{error.strerror}.") from error

@@ -211,9 +211,10 @@ def _numbered(persons: npt.NDArray[Any] | None, records: int) -> torch.Tensor:
 def _parts(
     chosen: torch.Tensor, owners: torch.Tensor, *, whole_units: bool
 ) -> tuple[torch.Tensor, ...]:
-    """Return the places of a sample's records in parts, at least one, none much above the others.
+    """Return the places of a sample's records in parts, at least one.
 
-    So the memory of a step does not grow with its sample. The records of a unit stay together.
+    So the memory of a step does not grow with its sample: a part has at most ``_AT_ONCE`` records,
+    or those of one person, of whom at most ``max_records`` count. A unit's records stay together.
     """
     places = torch.nonzero(chosen).flatten()
     if not whole_units:

@@ -186,15 +186,29 @@ class Books:
         # Once charged, the agreement's promise binds every later one: nobody can raise it.
         promised = agreement in {*self.inherited, *(c.agreement for c in self.charges.values())}
         limits.append(Limit(whose, everything, data_set_budget, delta, fixed=promised))
-        whose = "this data set, by an earlier agreement,"
-        limits += [
-            Limit(whose, everything, one.budget, min(self.delta, one.delta), fixed=True)
+        limits += self.limits_of_all(
+            promises, "this data set, by an earlier agreement,", "this data set (its own limit)"
+        )
+        require_within(run_id, asked, [*limits, *self.limits_beside(beside or {})])
+
+    def limits_of_all(
+        self, promises: Iterable[Terms], by_agreement: str, by_owner: str
+    ) -> list[Limit]:
+        """Return what all that was spent of this data set, links included, has to keep.
+
+        Args:
+            promises: Budgets that agreements promised of all charges.
+            by_agreement: What such a budget is called.
+            by_owner: What the owner's limit is called.
+        """
+        spent = self.spent()
+        limits = [
+            Limit(by_agreement, spent, one.budget, min(self.delta, one.delta), fixed=True)
             for one in promises
         ]
         if self.limit is not None:
-            whose = "this data set (its own limit)"
-            limits.append(Limit(whose, everything, self.limit, self.delta, fixed=True))
-        require_within(run_id, asked, [*limits, *self.limits_beside(beside or {})])
+            limits.append(Limit(by_owner, spent, self.limit, self.delta, fixed=True))
+        return limits
 
     def limits_beside(self, promises: Mapping[str, Sequence[Terms]]) -> list[Limit]:
         """Return what a charge has to keep of linked data sets: it counts in the total of each.
@@ -209,20 +223,12 @@ class Books:
         """
         found = []
         for name, other in self.beside.items():
-            whose, spent = f"linked data set {name[:12]}", other.spent()
-            limits = [
-                Limit(
-                    f"{whose}, by an agreement of its own,",
-                    spent,
-                    one.budget,
-                    min(other.delta, one.delta),
-                    fixed=True,
-                )
-                for one in promises.get(name, ())
-            ]
-            if other.limit is not None:
-                own = f"{whose} (its own limit)"
-                limits.append(Limit(own, spent, other.limit, other.delta, fixed=True))
+            whose = f"linked data set {name[:12]}"
+            limits = other.limits_of_all(
+                promises.get(name, ()),
+                f"{whose}, by an agreement of its own,",
+                f"{whose} (its own limit)",
+            )
             if limits:
                 other.require_reachable()
             found += limits

@@ -534,6 +534,14 @@ def test_another_agreement_gets_another_answer(
     assert said not in words(asked("plain")[1][question])
 
 
+@pytest.mark.parametrize(
+    ("variant", "paced"), [("default", True), ("trainings", False), ("models", False)]
+)
+def test_a_pace_is_told_where_noise_has_one(variant: str, paced: bool) -> None:
+    """If this fails, a training's noise is said to be drawn before records, at a pace."""
+    assert ("at the pace of another batch" in words(asked(variant)[1]["side-channels"])) == paced
+
+
 # --- the registry ------------------------------------------------------------------------
 
 FIELDS = {

@@ -154,6 +154,15 @@ def test_a_folder_without_a_ledger_is_named(tmp_path: Path, capsys: Capture) -> 
     assert "holds no privacy ledger" in capsys.readouterr().err
 
 
+def test_a_mistyped_place_is_named_as_one(state: Path, capsys: Capture) -> None:
+    """If this fails, somebody begins a new ledger where the old one was only mistyped."""
+    capsys.readouterr()
+    assert main(["ledger", "show", f"{state}s"]) == 2
+    told = capsys.readouterr().err
+    assert "does not exist" in told
+    assert f"Names like it there: {state.name}." in told
+
+
 def test_a_removed_ledger_is_not_shown_as_empty(state: Path, capsys: Capture) -> None:
     """If this fails, deleting a file empties the record, and the officer sees nothing."""
     (state / "ledger-head").write_text(Ledger.open(state).head().hash)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +15,7 @@ from secure_fedsa.privacy.amounts import Amount
 from secure_fedsa.privacy.ledger import Ledger
 from secure_fedsa.privacy.ledger_books import Books, Terms
 from secure_fedsa.privacy.ledger_private import Link
-from tests.privacy.test_ledger_private import DELTA, ONE, TERMS, charge, linked, new
+from tests.privacy.test_ledger_private import DELTA, ONE, TERMS, at_once, charge, linked, new
 
 TWICE, THRICE = epsilon_of(ONE * 2, DELTA), epsilon_of(ONE * 3, DELTA)
 
@@ -132,32 +130,13 @@ def test_of_an_export_nothing_is_known_to_keep(tmp_path: Path) -> None:
     charge(ledger, "run-1", TWICE)
 
 
-def _reserve(folder: str, run: str, results: Any) -> None:
-    try:
-        charge(Ledger.open(Path(folder)), run, 9.0, run)
-        results.put("charged")
-    except BudgetError:
-        results.put("refused")
-
-
 @pytest.mark.slow
 def test_two_ends_of_a_chain_cannot_both_take_what_is_left(tmp_path: Path) -> None:
     """If this fails, two charges at once, on data sets that share nobody, pass one's limit."""
-    context = multiprocessing.get_context("spawn")
     for attempt in range(3):
         folder = tmp_path / str(attempt)
         one, _ = linked(folder)
         link(one, new(folder / "three"))
         charge(one, "run-0", 9.0)
         one.note("limit", {"epsilon": THRICE * 0.999})
-        results = context.Queue()
-        workers = [
-            context.Process(target=_reserve, args=(str(folder / name), f"run-{name}", results))
-            for name in ("two", "three")
-        ]
-        for worker in workers:
-            worker.start()
-        found = sorted(results.get(timeout=60) for _ in workers)
-        for worker in workers:
-            worker.join(60)
-        assert found == ["charged", "refused"]
+        assert at_once([folder / "two", folder / "three"], 9.0) == ["charged", "refused"]

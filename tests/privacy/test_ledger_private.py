@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -221,33 +222,38 @@ def test_a_known_export_counts_as_it_was(tmp_path: Path) -> None:
         ledger.reserve("run", "gives", [Unprotected()], None, None)
 
 
-def _reserve(folder: str, run: str, results: Any) -> None:
+def _reserve(folder: str, run: str, budget: float, results: Any) -> None:
     try:
-        charge(Ledger.open(Path(folder)), run, epsilon_of(ONE * 2, DELTA) * 0.999, run)
+        charge(Ledger.open(Path(folder)), run, budget, run)
         results.put("charged")
     except BudgetError:
         results.put("refused")
 
 
+def at_once(folders: Iterable[Path], budget: float) -> list[str]:
+    """Charge ledgers at once, each by a process of its own; return how that ended, in order."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [
+        context.Process(target=_reserve, args=(str(folder), f"run-{folder.name}", budget, results))
+        for folder in folders
+    ]
+    for worker in workers:
+        worker.start()
+    found = sorted(results.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join(60)
+    return found
+
+
 @pytest.mark.slow
 def test_two_processes_cannot_both_take_what_is_left(tmp_path: Path) -> None:
     """If this fails, two linked data sets charged at once pass their budget together."""
-    context = multiprocessing.get_context("spawn")
     for attempt in range(3):
-        linked(tmp_path / str(attempt))
-        results = context.Queue()
-        workers = [
-            context.Process(
-                target=_reserve, args=(str(tmp_path / str(attempt) / name), f"run-{name}", results)
-            )
-            for name in ("one", "two")
-        ]
-        for worker in workers:
-            worker.start()
-        found = sorted(results.get(timeout=60) for _ in workers)
-        for worker in workers:
-            worker.join(60)
-        assert found == ["charged", "refused"]
+        folder = tmp_path / str(attempt)
+        linked(folder)
+        left = epsilon_of(ONE * 2, DELTA) * 0.999
+        assert at_once([folder / "one", folder / "two"], left) == ["charged", "refused"]
 
 
 # --- versions, statements, limits --------------------------------------------------------

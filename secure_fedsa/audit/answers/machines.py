@@ -52,6 +52,16 @@ def randomness(source: Source) -> Answer:
     return Answer("randomness", asked, topic, text, tuple(points))
 
 
+def _pace(source: Source) -> str:
+    """Return what the software does about the time of a summary's noise, as a sentence."""
+    if source.agreement.route != NOISY_RELEASE:
+        return ""
+    return (
+        " This software draws a summary's noise before it reads records, and hands it out at the "
+        "pace of another batch; no file shows that a teacher ran it."
+    )
+
+
 def side_channels(source: Source) -> Answer:
     """What leaks beside the messages' contents."""
     asked = "What can be learnt beside the contents: from times, lengths, order, rounding?"
@@ -68,8 +78,7 @@ def side_channels(source: Source) -> Answer:
         source.missing(
             "Times: how long a machine took to answer, and what that tells. Of single parties the "
             "folder holds none; of whole phases, those on private records too, it holds what the "
-            "aggregator says they took. This software draws noise before it reads records, and at "
-            "a pace that the noise's values do not decide; no file shows that a teacher ran it.",
+            f"aggregator says they took.{_pace(source)}",
             how="Measure on the institution's own machine. The agreed limits are below: in one "
             "process deadlines are logical and hide no times; an engine across machines has to let "
             "each reply leave that long after its phase began.",
