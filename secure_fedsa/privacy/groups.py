@@ -101,9 +101,8 @@ def _changed(event: DpSgdTraining, delta: float) -> float | None:
         return one * (1 + math.exp(half)) <= delta
 
     low, high = 0.0, 1.0
-    while not holds(
-        high
-    ):  # in small steps: far up it fails again, where no delta is below the least
+    # In small steps: far up it fails again, where no delta is below the least.
+    while not holds(high):
         low, high = high, 1.1 * high
         if high > MAX_EPSILON:
             return None
